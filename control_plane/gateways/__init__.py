@@ -1,0 +1,1 @@
+"""Gateways: enrolment, bundle building and signing, rollout status."""

@@ -1,0 +1,66 @@
+"""The sealer: every provider credential is sealed to each gateway group that may use it, when it is written.
+
+The publisher never decrypts anything; it publishes what was sealed here.  A group that enrols later gets the secrets
+that exist already by `seal_for_group`, which is the only place that opens the vault for gateways.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from django.db.models import Q
+from django.dispatch import receiver
+
+from control_plane.gateways.models import GatewayGroup, SealedSecret
+from control_plane.vault.models import VaultSecret
+from control_plane.vault.services import open_secret, secret_stored
+from shared.crypto.sealing import SealedTo, seal
+from shared.redact import Secret
+from shared.schema.rows import SealedPlaintext
+
+
+def groups_serving(organisation_id: Any) -> "Iterable[GatewayGroup]":
+    """Return the active groups whose gateways serve an organisation."""
+    return GatewayGroup.objects.filter(Q(serves_all=True) | Q(organisation_id=organisation_id), status="active")
+
+
+def seal_to_group(group: GatewayGroup, secret: VaultSecret, key: Secret, hosts: Iterable[str]) -> None:
+    """Seal one secret to one group, unless that was done for this version."""
+    binding = SealedTo(str(secret.organisation_id), str(group.id), str(secret.id), secret.version)
+    plain = msgspec.json.encode(SealedPlaintext(key.reveal(), tuple(hosts)))
+    SealedSecret.objects.get_or_create(
+        group=group,
+        secret=secret,
+        version=secret.version,
+        kid=group.sealing_kid,
+        defaults={"sealed": seal(bytes(group.sealing_pub), plain, binding)},
+    )
+
+
+@receiver(secret_stored, dispatch_uid="gateways.seal")
+def seal_on_write(
+    sender: object, *, vault_secret: VaultSecret, key: Secret, hosts: Iterable[str], **_rest: object
+) -> None:
+    """Seal a secret that is being written, in the same transaction."""
+    for group in groups_serving(vault_secret.organisation_id):
+        seal_to_group(group, vault_secret, key, hosts)
+        SealedSecret.objects.filter(group=group, secret=vault_secret).exclude(version=vault_secret.version).delete()
+
+
+def seal_for_group(group: GatewayGroup) -> int:
+    """Seal everything that `group` may use and does not have yet; return how many were sealed."""
+    secrets = (
+        VaultSecret.objects.all()
+        if group.serves_all
+        else VaultSecret.objects.filter(organisation_id=group.organisation_id)
+    )
+    sealed = 0
+    for secret in secrets.iterator():
+        has = SealedSecret.objects.filter(
+            group=group, secret=secret, version=secret.version, kid=group.sealing_kid
+        ).exists()
+        if not has:
+            key, hosts = open_secret(secret)
+            seal_to_group(group, secret, key, hosts)
+            sealed += 1
+    return sealed

@@ -1,0 +1,1 @@
+"""The gateway: serves requests from verified, cached configuration; never calls the control plane to do so."""

@@ -1,0 +1,71 @@
+"""The gateway's command line: `serve`, `worker` (started by `serve`), `catalog`, `check-config FILE`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from data_plane import settings, supervisor, worker
+from data_plane.providers.registry import load_providers
+from shared import logs
+from shared.errors import InvalidConfig
+from shared.routing.compile import compile_plan
+from shared.schema.config import parse_config
+
+USAGE = "usage: python -m data_plane serve | catalog | check-config FILE"
+
+
+def print_catalog() -> None:
+    """Print what the control plane needs to know of the providers, as JSON."""
+    providers = {
+        provider.id: {
+            "label": provider.label,
+            "base_url": provider.base_url,
+            "price_source": provider.price_source or provider.id,
+            "endpoints": sorted(provider.operations),
+            "credential": [
+                {"name": field.name, "label": field.label, "secret": field.secret, "required": field.required}
+                for field in provider.credential
+            ],
+        }
+        for provider in load_providers().values()
+    }
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode({"providers": providers}), indent=2).decode() + "\n")
+
+
+def check_config(path: Path) -> int:
+    """Say everything that is wrong with the config in a file; return the exit code."""
+    try:
+        compile_plan(parse_config(msgspec.json.decode(path.read_bytes())))
+    except msgspec.DecodeError as fault:
+        sys.stdout.write(f"not JSON: {fault}\n")
+        return 1
+    except InvalidConfig as fault:
+        sys.stdout.write("\n".join([fault.message, *(fault.errors or [])]) + "\n")
+        return 1
+    sys.stdout.write("valid\n")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return the exit code."""
+    logs.configure(settings.LOG_LEVEL)
+    match arguments:
+        case ["serve"]:
+            asyncio.run(supervisor.serve())
+        case ["worker"]:
+            worker.main(int(os.environ[supervisor.LINK_FD]), int(os.environ[supervisor.SOCKET_FD]))
+        case ["catalog"]:
+            print_catalog()
+        case ["check-config", path]:
+            return check_config(Path(path))
+        case _:
+            sys.stderr.write(USAGE + "\n")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,243 @@
+"""The agent: everything of a gateway that is not a request.  One for each host, parent of the workers.
+
+Pulls, verifies and stores configuration, hands it to the workers, carries records away, reports status.  Nothing that
+happens to it or to the control plane stops the workers from serving.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from data_plane import settings
+from data_plane.recorder.backlog import enforce_cap, spool_state
+from data_plane.recorder.payloads import PayloadStore
+from data_plane.recorder.upload import Uploader
+from data_plane.sync.enrol import GatewayIdentity
+from data_plane.sync.guard import Guard
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.poller import Poller
+from data_plane.sync.pull import Live, Puller
+from data_plane.sync.secrets import SecretOpener
+from data_plane.sync.store import BundleStore
+from data_plane.upstream.control import ControlClient, ControlUnreachable, Speaker
+from shared import wire
+from shared.version import VERSION
+
+ACK_TIMEOUT_S: Final = 5.0
+STATUS_EVERY_S: Final = 60.0
+SWEEP_EVERY_S: Final = 5.0
+
+log = structlog.get_logger(module=__name__)
+
+
+class WorkerLine:
+    """The agent's end of the line to one worker, and what that worker has."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.sent: frozenset[str] = frozenset()
+        self.version: tuple[int, int] = (0, 0)
+        self.dropped: dict[str, int] = {}
+
+
+class Agent:
+    """Runs the background work of one gateway."""
+
+    def __init__(self, identity: GatewayIdentity, state: Path) -> None:
+        self._identity = identity
+        self._state = state
+        self._boot_id = uuid.uuid4().hex
+        self._lines: list[WorkerLine] = []
+        self._gone_drops: dict[str, int] = {}
+        self._acked = asyncio.Condition()
+        self._connected = False
+        self._denied: frozenset[str] = frozenset()
+        self._status_due = asyncio.Event()
+        who = identity.identity
+        self._client = ControlClient(settings.EDGE_URL, Speaker(who.group, identity.instance, identity.signing_key))
+        self.puller = Puller(
+            store=BundleStore(state / "bundles"),
+            guard=Guard(state / "guard.bin"),
+            identity=who,
+            root_sha256=identity.root_sha256,
+            opener=SecretOpener(who, identity.sealing_keys),
+            client=self._client,
+            on_deny=self._deny,
+        )
+        self._poller = Poller(
+            self._client, self.puller, who.group, on_live=self._went_live, on_connected=self._set_connected
+        )
+        self._uploader = Uploader(self._client, state / "spool")
+
+    # workers
+
+    async def attach(self, link: Link) -> None:
+        """Give a new worker all it needs, then listen to it until it is gone."""
+        line = WorkerLine(link)
+        who = self._identity
+        link.send(Hello(who.identity.org, who.identity.group, who.instance, who.sealing_keys))
+        link.send(Deny(sorted(self._denied)))
+        link.send(Connected(self._connected))
+        self._lines.append(line)
+        if self.puller.live is not None:
+            self._hand_over(line, self.puller.live)
+        try:
+            await self._listen(line)
+        finally:
+            self._lines.remove(line)
+            for reason, count in line.dropped.items():
+                self._gone_drops[reason] = self._gone_drops.get(reason, 0) + count
+            link.close()
+
+    async def _listen(self, line: WorkerLine) -> None:
+        while True:
+            try:
+                message = await line.link.receive()
+            except EOFError:
+                return
+            match message:
+                case Activated():
+                    async with self._acked:
+                        line.version = (message.epoch, message.seq)
+                        self._acked.notify_all()
+                case Totals():
+                    line.dropped = message.dropped
+                case _:
+                    log.warning("message_unexpected", kind=type(message).__name__)
+
+    def _hand_over(self, line: WorkerLine, live: Live) -> None:
+        blobs = {digest: blob for digest, blob in live.blobs.items() if digest not in line.sent}
+        line.sent = frozenset(live.blobs)
+        line.link.send(Activate(msgspec.json.encode(live.manifest), blobs))
+
+    def _tell_all(self, message: Deny | Connected) -> None:
+        for line in self._lines:
+            line.link.send(message)
+
+    def _deny(self, ids: frozenset[str]) -> None:
+        if ids != self._denied:
+            self._denied = ids
+            self._tell_all(Deny(sorted(ids)))
+            self._status_due.set()
+
+    def _set_connected(self, on: bool) -> None:  # noqa: FBT001 -- the poller's callback
+        if on != self._connected:
+            self._connected = on
+            self._tell_all(Connected(on))
+
+    async def _went_live(self) -> None:
+        """Hand the live bundle to every worker, and wait a bounded time until all use it."""
+        live = self.puller.live
+        if live is not None:
+            for line in self._lines:
+                if line.version < live.manifest.version:
+                    self._hand_over(line, live)
+            try:
+                async with asyncio.timeout(ACK_TIMEOUT_S), self._acked:
+                    await self._acked.wait_for(lambda: self._active() >= live.manifest.version)
+            except TimeoutError:
+                log.warning("activation_unconfirmed", seq=live.manifest.seq)
+            else:
+                log.info("bundle_active", seq=live.manifest.seq, quarantined=len(live.verdict.quarantined))
+        self._status_due.set()
+
+    def _active(self) -> tuple[int, int]:
+        return min((line.version for line in self._lines), default=(0, 0))
+
+    # background
+
+    async def run(self) -> None:
+        """Do the background work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._poller.run())
+            tasks.create_task(self._uploader.run())
+            tasks.create_task(self._forever(self._report, 0.0))
+            tasks.create_task(self._forever(self._sweep, SWEEP_EVERY_S))
+
+    async def _forever(self, step: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        while True:
+            try:
+                await step()
+            except ControlUnreachable:
+                await asyncio.sleep(5.0)
+            except Exception:  # background work is an edge: one failure must not end it
+                log.exception("background_failed", step=getattr(step, "__name__", ""))
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(pause_s)
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(self._sweep_disk)
+
+    def _sweep_disk(self) -> None:
+        spool = self._state / "spool"
+        lost = enforce_cap(spool / "usage", settings.SPOOL_MAX_BYTES)
+        lost_bodies = enforce_cap(spool / "payload", settings.PAYLOAD_SPOOL_MAX_BYTES)
+        for kind, count in (("usage_segments", lost), ("payload_segments", lost_bodies)):
+            if count:
+                self._gone_drops[kind] = self._gone_drops.get(kind, 0) + count
+                log.error("spool_over_cap", kind=kind, segments=count)
+        PayloadStore(self._state / "payloads").sweep(settings.PAYLOAD_KEEP_DAYS, datetime.now(UTC))
+
+    async def _report(self) -> None:
+        """Send a status report, then wait for a reason to send the next."""
+        self._status_due.clear()
+        body = msgspec.json.encode(await asyncio.to_thread(self._status))
+        await self._client.call(
+            "POST", f"{wire.DP_PREFIX}/status", body=body, headers={"content-type": "application/json"}
+        )
+        try:
+            async with asyncio.timeout(STATUS_EVERY_S):
+                await self._status_due.wait()
+        except TimeoutError:
+            pass
+
+    def _dropped(self) -> dict[str, int]:
+        total = dict(self._gone_drops)
+        for line in self._lines:
+            for reason, count in line.dropped.items():
+                total[reason] = total.get(reason, 0) + count
+        if self._uploader.quarantined:
+            total["refused"] = self._uploader.quarantined
+        return total
+
+    def _status(self) -> wire.StatusReport:
+        puller, fault = self.puller, self.puller.fault
+        spooled, oldest_s = spool_state(self._state / "spool", time.time())
+        marks = puller.marks
+        return wire.StatusReport(
+            instance=self._identity.instance,
+            boot_id=self._boot_id,
+            state="REJECTED" if fault is not None and fault.code != "persist_failed" else self._state_name(),
+            version=VERSION,
+            address=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
+            workers=len(self._lines),
+            active=wire.ReportedVersion(*self._active()),
+            persisted=wire.ReportedVersion(*puller.persisted),
+            hwm=wire.ReportedVersion(*max(marks.manifest, marks.head)),
+            root_version=puller.roots[-1].version if puller.roots else 0,
+            sealing_kid=next(iter(self._identity.sealing_keys), ""),
+            head_age_s=None if puller.fresh_at is None else round(time.monotonic() - puller.fresh_at, 1),
+            last_error=wire.StatusFault(fault.code, fault.detail[:512], fault.section, fault.item) if fault else None,
+            quarantined=puller.live.verdict.quarantined if puller.live else (),
+            spool_bytes=spooled,
+            spool_oldest_s=round(oldest_s, 1),
+            dropped=self._dropped(),
+            clock_offset_ms=int(self._client.offset_s * 1000),
+        )
+
+    def _state_name(self) -> str:
+        live = self.puller.live
+        if live is None:
+            return "STARTING"
+        return "ACTIVE" if self._active() >= live.manifest.version else "VERIFIED"
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._client.close()

@@ -1,0 +1,126 @@
+"""The composition root of a worker: builds what requests need, keeps it fed by the agent, closes it at the end."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from data_plane import settings
+from data_plane.http.keys import DEPS, METRICS, PAYLOADS
+from data_plane.http.metrics import Metrics
+from data_plane.http.routes import add_routes
+from data_plane.pipeline.deps import Deps
+from data_plane.providers.registry import load_providers
+from data_plane.recorder.payloads import PayloadStore
+from data_plane.recorder.recorder import Recorder
+from data_plane.recorder.spool import SpoolWriter
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.secrets import SecretOpener
+from data_plane.sync.snapshot import Holder, build_snapshot
+from data_plane.sync.tables import blob_refs
+from data_plane.upstream.client import UpstreamClient
+from shared.bundle.codec import open_blob
+from shared.bundle.model import Identity, Manifest
+
+USAGE_SEGMENT_BYTES = 8 * 1024 * 1024
+PAYLOAD_SEGMENT_BYTES = 32 * 1024 * 1024
+TOTALS_EVERY_S = 10.0
+
+log = structlog.get_logger(module=__name__)
+
+
+def build_app(deps: Deps, payloads: PayloadStore, metrics: Metrics, max_body_bytes: int) -> web.Application:
+    """Return the application around `deps`."""
+    app = web.Application(client_max_size=max_body_bytes)
+    app[DEPS] = deps
+    app[METRICS] = metrics
+    app[PAYLOADS] = payloads
+    add_routes(app)
+    return app
+
+
+def make_recorder(state: Path, payloads: PayloadStore) -> Recorder:
+    """Return the recorder of this process, with spool streams of its own."""
+    return Recorder(
+        SpoolWriter(state / "spool" / "usage", segment_bytes=USAGE_SEGMENT_BYTES),
+        SpoolWriter(state / "spool" / "payload", segment_bytes=PAYLOAD_SEGMENT_BYTES),
+        payloads.put,
+    )
+
+
+class Worker:
+    """One worker process: what the agent says arrives here."""
+
+    def __init__(self, link: Link, hello: Hello, state: Path) -> None:
+        self._link = link
+        self._identity = Identity(hello.org, hello.group)
+        self._opener = SecretOpener(self._identity, hello.sealing_keys)
+        self._blobs: dict[str, bytes] = {}
+        payloads = PayloadStore(state / "payloads")
+        self.deps = Deps(
+            holder=Holder(),
+            providers=load_providers(),
+            client=UpstreamClient(settings.TRUSTED_CUSTOM_HOSTS),
+            recorder=make_recorder(state, payloads),
+            trusted_hosts=settings.TRUSTED_CUSTOM_HOSTS,
+            gateway=hello.instance,
+            propagation_wait_s=settings.PROPAGATION_WAIT_S,
+        )
+        self.app = build_app(self.deps, payloads, Metrics(), settings.MAX_BODY_BYTES)
+
+    def _activate(self, message: Activate) -> None:
+        holder = self.deps.holder
+        manifest = msgspec.json.decode(message.manifest, type=Manifest)
+        self._blobs.update(message.blobs)
+        snapshot = build_snapshot(manifest, self._blobs, self._opener, holder.current)
+        self._forget_blobs(manifest)
+        holder.swap(snapshot)
+        self._link.send(Activated(*manifest.version))
+
+    def _forget_blobs(self, manifest: Manifest) -> None:
+        """Keep what the active manifest consists of: the agent sends only what it did not send for that one."""
+        needed: set[str] = set()
+        for section in manifest.sections.values():
+            needed.add(section.index.d)
+            needed.update(ref.d for ref in blob_refs(section, open_blob(section.index, self._blobs[section.index.d])))
+        self._blobs = {digest: blob for digest, blob in self._blobs.items() if digest in needed}
+
+    def _deny(self, ids: list[str]) -> None:
+        holder = self.deps.holder
+        holder.deny(frozenset(ids))
+        for relay in list(self.deps.streams):
+            if relay.is_denied(holder.denied):
+                relay.refuse()
+
+    async def listen(self) -> None:
+        """Follow the agent until it hangs up."""
+        while True:
+            try:
+                message = await self._link.receive()
+            except EOFError:
+                return
+            match message:
+                case Activate():
+                    self._activate(message)
+                case Deny():
+                    self._deny(message.ids)
+                case Connected():
+                    self.deps.holder.connected = message.on
+                case _:
+                    log.warning("message_unexpected", kind=type(message).__name__)
+
+    async def report(self) -> None:
+        """Tell the agent now and then what was dropped."""
+        while True:
+            await asyncio.sleep(TOTALS_EVERY_S)
+            self._link.send(Totals(self.deps.recorder.totals()))
+
+    async def close(self) -> None:
+        """Write out the records and close every connection."""
+        with contextlib.suppress(ConnectionError):
+            self._link.send(Totals(self.deps.recorder.totals()))
+        await asyncio.to_thread(self.deps.recorder.close)
+        await self.deps.client.close()

@@ -1,0 +1,1 @@
+"""The nouns of one request: plain data, no I/O."""

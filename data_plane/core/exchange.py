@@ -1,0 +1,62 @@
+"""The one mutable object of a request: what its stages found out, for the record that is written at its end.
+
+Only `serve`, `answer` and the attempt loop write to it; nothing reads it but `settle`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from data_plane.core.types import NO_USAGE, Json, Usage
+from shared.schema.log_record import AttemptRecord
+from shared.trace import Trace
+
+if TYPE_CHECKING:
+    from data_plane.core.job import Job, Principal
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as it arrived: `headers` have lower-case names.
+
+    `body` is filled in once, by ingress, when it has been read within the size limit.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_us: int
+    started_s: float
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What became of a call.  Times ending in `_s` are monotonic seconds."""
+
+    id: str
+    call: Call
+    trace: Trace
+    principal: "Principal | None" = None
+    job: "Job | None" = None
+    status: int = 0
+    error_class: str | None = None
+    error_type: str | None = None
+    provider: str | None = None
+    virtual_key: str | None = None
+    integration: str | None = None
+    price_source: str | None = None
+    model_served: str | None = None
+    target_path: str | None = None
+    usage: Usage = NO_USAGE
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    retry_count: int = 0
+    fallback_count: int = 0
+    upstream_s: float = 0.0
+    first_byte_s: float | None = None
+    answer_body: Json | None = None
+    answer_chunks: list[bytes] = field(default_factory=list)
+    answer_bytes: int = 0
+    bundle: str = ""
+    phases_us: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,55 @@
+"""Who calls, and what is to be done: the results of authentication and resolution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from data_plane.core.types import Json
+from shared.redact import Secret
+from shared.routing.plan import Plan
+from shared.schema.rows import ApiKeyRow, OrgRow, WorkspaceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: its key, and the organisation and workspace that the key belongs to."""
+
+    key: ApiKeyRow
+    org: OrgRow
+    ws: WorkspaceRow
+
+    def denial_ids(self) -> tuple[str, str, str]:
+        """Return the names under which a revocation could list this caller."""
+        return f"k:{self.key.id}", f"ws:{self.ws.id}", f"org:{self.org.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the request itself says about the provider; used where the plan leaves it open.
+
+    `key` is the caller's own provider key.
+    """
+
+    provider: str | None = None
+    virtual_key: str | None = None
+    key: Secret | None = None
+    custom_host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a request asks for, resolved against one snapshot.
+
+    `model` is as the caller wrote it.  `timeout_ms`, `forward_headers`, `strict` are None unless a header says so.
+    """
+
+    operation: str
+    plan: Plan
+    body: Json
+    model: str
+    stream: bool
+    choice: Choice
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    timeout_ms: int | None = None
+    forward_headers: tuple[str, ...] | None = None
+    strict: bool | None = None
+    keep_bodies: bool = True

@@ -1,0 +1,104 @@
+"""The nouns that stages of a request hand to each other.
+
+Each is produced once and read by the stages after it; none is a bag that stages write into (see `exchange.py`
+for the one object that is).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.redact import Secret
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; cached and reasoning tokens are subsets of the totals, as in OpenTelemetry.
+
+    `source` is `provider` when the provider counted, `estimated` when the gateway did, `none` when nobody did.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    source: str = "provider"
+
+
+NO_USAGE = Usage(source="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What authorises one upstream call.
+
+    `hosts` are the only hosts that `key` may be sent to, as sealed with it; empty for a key that the caller sent
+    along with the request.  `settings` are the provider's further fields (`openai_organization`, …), not secret.
+    """
+
+    key: Secret | None
+    hosts: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What a provider's translation may know of the call besides its body.
+
+    `headers` are the caller's, names in lower case; `strict` is OpenAI compliance (no extra fields in answers).
+    `include_usage` is whether the caller of a stream asked for a last chunk with the tokens.
+    """
+
+    model: str
+    stream: bool
+    strict: bool
+    headers: Mapping[str, str]
+    settings: Mapping[str, str]
+    include_usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One HTTP request to a provider; `headers` hold the credential, so it has no useful `repr`."""
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    stream: bool
+    timeout_ms: int | None
+
+
+class UpstreamBody(Protocol):
+    """The rest of an answer whose head has arrived; closed on every path."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises UpstreamInvalid when it is longer than `limit` bytes."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; raises UpstreamBroken when the provider breaks off."""
+
+    def close(self) -> None:
+        """Drop the connection, unless the body has been read to its end."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the caller gets: a whole body, or a stream of ready-made frames.
+
+    `on_close` is called once when the answer has been written or given up; synchronous, raises nothing.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    frames: AsyncIterator[bytes] | None = None
+    on_close: Callable[[], None] | None = None

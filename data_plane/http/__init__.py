@@ -1,0 +1,1 @@
+"""aiohttp.web lives here and nowhere else: HTTP in, HTTP out."""

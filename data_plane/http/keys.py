@@ -1,0 +1,13 @@
+"""Where the application keeps what its handlers need."""
+
+from typing import Final
+
+from aiohttp import web
+
+from data_plane.http.metrics import Metrics
+from data_plane.pipeline.deps import Deps
+from data_plane.recorder.payloads import PayloadStore
+
+DEPS: Final = web.AppKey("deps", Deps)
+METRICS: Final = web.AppKey("metrics", Metrics)
+PAYLOADS: Final = web.AppKey("payloads", PayloadStore)

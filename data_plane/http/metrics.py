@@ -1,0 +1,63 @@
+"""Prometheus metrics of this gateway, summed over its worker processes.
+
+Labels are bounded: endpoint, provider and status class, never a model, key or anything else that callers choose.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """What is counted about requests, records and configuration."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._registry = registry
+        self._requests = Counter(
+            "gatehouse_requests", "Requests answered.", ["endpoint", "provider", "code"], registry=registry
+        )
+        self._seconds = Histogram(
+            "gatehouse_request_seconds", "Time to the end of the answer.", ["endpoint"], buckets=_BUCKETS,
+            registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter(
+            "gatehouse_tokens", "Tokens counted by providers.", ["provider", "kind"], registry=registry
+        )
+        self.streams = Gauge(
+            "gatehouse_streams", "Streams running now.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.dropped = Gauge(
+            "gatehouse_records_dropped", "Records or bodies lost, by reason.", ["reason"], registry=registry,
+            multiprocess_mode="sum",
+        )  # fmt: skip
+        self.active_seq = Gauge(
+            "gatehouse_config_active_seq", "Sequence number of the configuration in use.", registry=registry,
+            multiprocess_mode="min",
+        )  # fmt: skip
+        self._child = lru_cache(maxsize=4096)(self._requests.labels)
+        self._seconds_child = lru_cache(maxsize=256)(self._seconds.labels)
+        self._tokens_child = lru_cache(maxsize=1024)(self._tokens.labels)
+
+    def request(self, endpoint: str, provider: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._child(endpoint, provider, str(status)).inc()
+        self._seconds_child(endpoint).observe(seconds)
+
+    def tokens(self, provider: str, *, taken: int, given: int) -> None:
+        """Count the tokens of one answered request."""
+        if taken or given:
+            self._tokens_child(provider, "input").inc(taken)
+            self._tokens_child(provider, "output").inc(given)
+
+    def render(self) -> bytes:
+        """Return the exposition text, of all workers when they share a folder for their counts."""
+        if self._registry is not None:
+            return generate_latest(self._registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # the library has no annotation here
+        return generate_latest(shared)

@@ -1,0 +1,81 @@
+"""Serve one inference call; whatever happens, it is settled once."""
+
+import asyncio
+
+import orjson
+import structlog
+from aiohttp import web
+
+from data_plane.core.exchange import Exchange
+from data_plane.core.types import Answer
+from data_plane.http.egress import put_gateway_headers, write
+from data_plane.http.ingress import call_of, read_body
+from data_plane.http.keys import DEPS, METRICS
+from data_plane.http.metrics import Metrics
+from data_plane.pipeline.answer import answer, refuse
+from data_plane.pipeline.attempt import error_answer
+from data_plane.pipeline.deps import Deps
+from data_plane.pipeline.settle import settle
+from shared import wire
+from shared.errors import GatewayError
+from shared.ids import uuid7
+from shared.trace import read_trace
+
+log = structlog.get_logger(module=__name__)
+
+CLOSED_BY_CLIENT = 499
+
+
+async def _answer(request: web.Request, exchange: Exchange, deps: Deps) -> Answer:
+    """Return the answer, whatever goes wrong on the way to it."""
+    try:
+        exchange.call.body = await read_body(request)
+        return await answer(exchange, deps)
+    except GatewayError as error:
+        return refuse(exchange, error)
+    except Exception:  # the request is an edge: a defect here must not cost the caller an answer
+        log.exception("request_failed", id=exchange.id)
+        exchange.error_class, exchange.error_type = "Defect", "internal_error"
+        body = orjson.dumps({"status": "failure", "message": "Something went wrong", "error": _DEFECT})
+        return Answer(500, body, {wire.GATEWAY_EXCEPTION: "true"})
+
+
+_DEFECT = {"message": "Something went wrong", "type": "internal_error", "param": None, "code": "internal_error"}
+
+
+async def serve(request: web.Request, endpoint: str) -> web.StreamResponse:
+    """Serve one inference call."""
+    deps, metrics = request.app[DEPS], request.app[METRICS]
+    call = call_of(request, endpoint, deps.clock())
+    exchange = Exchange(str(uuid7()), call, read_trace(call.headers))
+    result: Answer | None = None
+    try:
+        result = await _answer(request, exchange, deps)
+        exchange.status = result.status
+        put_gateway_headers(result, exchange.trace, exchange.id)
+        return await write(request, result)
+    except (asyncio.CancelledError, ConnectionError):
+        # The caller hung up; the provider's connection is dropped by `on_close` or was by the cancellation.
+        exchange.error_class, exchange.error_type = "ClientClosed", "client_closed_request"
+        exchange.status = exchange.status if exchange.first_byte_s is not None else CLOSED_BY_CLIENT
+        raise
+    finally:
+        if result is not None and result.on_close is not None:
+            result.on_close()
+        _finish(exchange, deps, metrics)
+
+
+def _finish(exchange: Exchange, deps: Deps, metrics: Metrics) -> None:
+    settle(exchange, deps.holder.current, deps)
+    provider = exchange.provider or "none"
+    metrics.request(exchange.call.endpoint, provider, exchange.status, deps.clock() - exchange.call.started_s)
+    metrics.tokens(provider, taken=exchange.usage.input, given=exchange.usage.output)
+
+
+def refusal(error: GatewayError) -> web.Response:
+    """Return the response of a refusal outside of inference, with the headers every answer has."""
+    result = error_answer(error)
+    put_gateway_headers(result, read_trace({}), str(uuid7()))
+    return web.Response(
+        body=result.body, status=result.status, headers=result.headers, content_type=result.content_type
+    )

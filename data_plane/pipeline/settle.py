@@ -1,0 +1,148 @@
+"""The one end of every request: price it and write its record.  Synchronous, and raises nothing."""
+
+import time
+from typing import Any, Final, Literal
+
+import structlog
+
+from data_plane.core.exchange import Exchange
+from data_plane.core.types import Usage
+from data_plane.pipeline.deps import Deps
+from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_message_text
+from data_plane.sync.snapshot import Snapshot
+from shared import wire
+from shared.logs import scrub
+from shared.pricing import Tokens, cost_nano
+from shared.schema.log_record import PREVIEW_CHARS, BodyState, LogRecord, PriceStatus
+
+Json = dict[str, Any]
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+log = structlog.get_logger(module=__name__)
+
+
+def price(
+    snapshot: Snapshot, source: str | None, model: str | None, usage: Usage
+) -> tuple[int | None, str | None, PriceStatus]:
+    """Return (nano-dollars, price id, status) of a call; an unknown price is None and "unpriced", never 0."""
+    if usage.source == "none" or not source or not model:
+        return None, None, "unpriced" if source else "none"
+    found = snapshot.price_book.find(source, model)
+    if found is None:
+        return None, None, "unpriced"
+    row, price_id = found
+    if row.free:
+        return 0, price_id, "free"
+    tokens = Tokens(
+        usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning,
+        usage.audio_input, usage.audio_output,
+    )  # fmt: skip
+    cost = cost_nano(row, tokens)
+    return (None, price_id, "unpriced") if cost is None else (cost, price_id, "priced")
+
+
+def _completion(exchange: Exchange) -> Json | None:
+    if exchange.answer_body is not None:
+        return exchange.answer_body
+    return assemble_chat(exchange.answer_chunks) if exchange.answer_chunks else None
+
+
+def _payload(exchange: Exchange, completion: Json | None) -> Json:
+    job, principal = exchange.job, exchange.principal
+    return {
+        "id": exchange.id,
+        "ts_us": exchange.call.received_us,
+        "org": principal.org.id if principal else "",
+        "ws": principal.ws.id if principal else "",
+        "request": job.body if job else None,
+        "response": completion,
+    }
+
+
+def _source(usage: Usage) -> Literal["provider", "estimated", "none"]:
+    return "provider" if usage.source == "provider" else "estimated" if usage.source == "estimated" else "none"
+
+
+def build_record(
+    exchange: Exchange,
+    snapshot: Snapshot,
+    *,
+    ended_s: float,
+    gateway: str,
+    texts: tuple[str | None, str | None],
+    body: tuple[BodyState, int],
+) -> LogRecord:
+    """Return the record of a finished exchange; `texts` are previews, `body` what becomes of the bodies."""
+    call, job, principal, usage = exchange.call, exchange.job, exchange.principal, exchange.usage
+    assert principal is not None  # noqa: S101 -- the caller checks; tells the type checker
+    answered = bool(exchange.attempts) and 200 <= exchange.status < 300
+    cost, price_id, price_status = (
+        price(snapshot, exchange.price_source, exchange.model_served, usage) if answered else (None, None, "none")
+    )
+    latency_s = ended_s - call.started_s
+    ttft = exchange.first_byte_s
+    headers = call.headers
+    return LogRecord(
+        id=exchange.id, ts_us=call.received_us, org=principal.org.id, ws=principal.ws.id,
+        endpoint=call.endpoint, status=exchange.status, api_key=principal.key.id,
+        user_ref=job.metadata.get("_user") if job else None, gateway=gateway, bundle=exchange.bundle,
+        method=call.method, url=call.path, provider=exchange.provider, virtual_key=exchange.virtual_key,
+        integration=exchange.integration, model_requested=(job.model or None) if job else None,
+        model_served=exchange.model_served, stream=job.stream if job else False,
+        error_class=exchange.error_class, error_type=exchange.error_type,
+        tok_in=usage.input, tok_in_cache_read=usage.cache_read, tok_in_cache_write=usage.cache_write,
+        tok_out=usage.output, tok_out_reasoning=usage.reasoning, usage_source=_source(usage),
+        cost_nano=cost, price_id=price_id, price_status=price_status,
+        lat_ms=int(latency_s * 1000), ttft_ms=None if ttft is None else int((ttft - call.started_s) * 1000),
+        upstream_ms=int(exchange.upstream_s * 1000),
+        gw_us=max(0, int((latency_s - exchange.upstream_s) * 1e6)) if exchange.first_byte_s is None
+        else max(0, int((exchange.first_byte_s - call.started_s - exchange.upstream_s) * 1e6)),
+        phases_us=exchange.phases_us,
+        mode=job.plan.mode if job else "single", config=job.plan.slug if job else None,
+        config_version=job.plan.version if job else None, target_path=exchange.target_path,
+        attempts=tuple(exchange.attempts), retry_n=max(0, exchange.retry_count), fallback_n=exchange.fallback_count,
+        trace_id=exchange.trace.trace_id, span_id=exchange.trace.span_id,
+        parent_span_id=exchange.trace.parent_span_id, span_name=exchange.trace.span_name,
+        in_preview=texts[0], out_preview=texts[1], body_state=body[0], body_bytes=body[1],
+        metadata=dict(job.metadata) if job else {}, sdk=headers.get(wire.PACKAGE_VERSION),
+        runtime=headers.get(wire.RUNTIME),
+    )  # fmt: skip
+
+
+def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
+    principal, job = exchange.principal, exchange.job
+    if principal is None:
+        return
+    policy = principal.ws.payload if job is None or job.keep_bodies else "metrics"
+    size = len(exchange.call.body) + exchange.answer_bytes
+    texts: tuple[str | None, str | None] = (None, None)
+    state: BodyState = "none" if policy == "metrics" else "dropped"
+    shipped = kept = None
+    if policy != "metrics" and job is not None:
+        completion = _completion(exchange)
+        texts = (
+            scrub(last_message_text(job.body))[:PREVIEW_CHARS] or None,
+            scrub(first_answer_text(completion))[:PREVIEW_CHARS] or None if completion else None,
+        )
+        if size <= MAX_BODY_BYTES:
+            payload = _payload(exchange, completion)
+            shipped, kept = (payload, None) if policy == "full" else (None, payload)
+            state = "stored" if policy == "full" else "gateway"
+    record = build_record(
+        exchange, snapshot, ended_s=deps.clock(), gateway=deps.gateway, texts=texts, body=(state, size)
+    )
+    deps.recorder.record(record, shipped, kept, size if shipped or kept else 0)
+
+
+def settle(exchange: Exchange, snapshot: Snapshot | None, deps: Deps) -> None:
+    """Write the record of a finished request; a request without a known caller has none."""
+    if snapshot is None:
+        return
+    try:
+        _write(exchange, snapshot, deps)
+    except Exception:
+        log.exception("settle_failed", id=exchange.id)
+
+
+def now_us() -> int:
+    """Return the wall time in Unix microseconds."""
+    return time.time_ns() // 1000

@@ -1,0 +1,118 @@
+"""Relay a provider's stream as OpenAI chunks, honestly: what broke says so, and never looks finished.
+
+Until the first chunk is there nothing has been promised to the caller, so an error up to then is an ordinary failed
+attempt that can be retried or fall back.  From the first chunk on, an error becomes an error event, and `[DONE]` is
+written only behind an answer that the provider finished.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import orjson
+
+from data_plane.core.exchange import Exchange
+from data_plane.core.types import UpstreamBody
+from data_plane.providers.base import StreamDecoder
+from data_plane.providers.sse import SseSplitter
+from shared.errors import GatewayError, Unauthenticated, UpstreamBroken
+
+DONE: Final = b"data: [DONE]\n\n"
+#: How much of a streamed answer is kept for the record.
+KEPT_BYTES: Final = 512 * 1024
+
+
+def frame(chunk: bytes) -> bytes:
+    """Return one server-sent event."""
+    return b"data: " + chunk + b"\n\n"
+
+
+def error_frame(error: GatewayError) -> bytes:
+    """Return the event that tells a client of a stream that it failed."""
+    return frame(orjson.dumps({"error": error.body()["error"]}))
+
+
+class StreamRelay:
+    """One stream on its way from a provider to a caller."""
+
+    def __init__(
+        self, body: UpstreamBody, decoder: StreamDecoder, exchange: Exchange, clock: Callable[[], float]
+    ) -> None:
+        self._body = body
+        self._chunks = body.chunks()
+        self._splitter = SseSplitter()
+        self._decoder = decoder
+        self._exchange = exchange
+        self._clock = clock
+        self._first = b""
+        self._ended = False
+        self._refusal: GatewayError | None = None
+
+    async def open(self) -> None:
+        """Wait for the first chunk; raises UpstreamBroken when the stream fails before it."""
+        while not self._first and not self._ended:
+            self._first = await self._next()
+        if not self._first and not self._decoder.finished:
+            raise UpstreamBroken("The provider ended the stream without an answer.")
+        self._exchange.first_byte_s = self._clock()
+
+    async def _next(self) -> bytes:
+        """Return the frames that the next piece of the body makes, b"" for none."""
+        async for piece in self._chunks:
+            return self._frames(self._splitter.feed(piece))
+        self._ended = True
+        return self._frames(self._splitter.close())
+
+    def _frames(self, events: list[tuple[str, bytes]]) -> bytes:
+        out: list[bytes] = []
+        for name, data in events:
+            for chunk in self._decoder.feed(name, data):
+                out += (b"data: ", chunk, b"\n\n")
+                self._keep(chunk)
+        return b"".join(out)
+
+    def _keep(self, chunk: bytes) -> None:
+        exchange = self._exchange
+        exchange.answer_bytes += len(chunk)
+        if exchange.answer_bytes <= KEPT_BYTES:
+            exchange.answer_chunks.append(chunk)
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield ready-made frames to the end of the stream, the last of which is `[DONE]` or an error event."""
+        exchange = self._exchange
+        try:
+            if self._first:
+                yield self._first
+            while not self._ended:
+                piece = await self._next()
+                if piece:
+                    yield piece
+            if not self._decoder.finished:
+                raise UpstreamBroken("The provider ended the stream before the answer was complete.")
+            yield DONE
+        except GatewayError as error:
+            told = self._refusal or error
+            exchange.error_class, exchange.error_type = type(told).__name__, told.code
+            yield error_frame(told)
+        finally:
+            self._note()
+
+    def _note(self) -> None:
+        if self._decoder.usage is not None:
+            self._exchange.usage = self._decoder.usage
+        if self._decoder.model:
+            self._exchange.model_served = self._decoder.model
+
+    def is_denied(self, denied: frozenset[str]) -> bool:
+        """Return whether the caller of this stream is among the revoked."""
+        principal = self._exchange.principal
+        return principal is not None and not denied.isdisjoint(principal.denial_ids())
+
+    def refuse(self) -> None:
+        """End the stream with an error event: its caller was revoked."""
+        self._refusal = Unauthenticated("The API key was revoked while the answer was streaming.")
+        self._body.close()
+
+    def close(self) -> None:
+        """Drop the provider's connection unless the stream came to its end."""
+        self._note()
+        self._body.close()

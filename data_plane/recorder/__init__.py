@@ -1,0 +1,1 @@
+"""Records on their way out: built, queued, spooled to disk, uploaded exactly once."""

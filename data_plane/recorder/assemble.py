@@ -1,0 +1,88 @@
+"""Puts the chunks of a streamed chat together again, for the record and for its preview."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+
+
+def _merge_call(calls: dict[int, Json], delta: Json) -> None:
+    call = calls.setdefault(
+        int(delta.get("index") or 0), {"type": "function", "function": {"name": "", "arguments": ""}}
+    )
+    if delta.get("id"):
+        call["id"] = delta["id"]
+    function = delta.get("function") or {}
+    call["function"]["name"] += function.get("name") or ""
+    call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def _merge_choice(choices: dict[int, Json], choice: Json) -> None:
+    index = int(choice.get("index") or 0)
+    whole = choices.setdefault(index, {"content": [], "calls": {}, "finish": None})
+    delta = choice.get("delta") or {}
+    if isinstance(delta.get("content"), str):
+        whole["content"].append(delta["content"])
+    for call in delta.get("tool_calls") or ():
+        _merge_call(whole["calls"], call)
+    whole["finish"] = choice.get("finish_reason") or whole["finish"]
+
+
+def _message(whole: Json) -> Json:
+    message: Json = {"role": "assistant", "content": "".join(whole["content"]) or None}
+    if whole["calls"]:
+        message["tool_calls"] = [call for _, call in sorted(whole["calls"].items())]
+    return message
+
+
+def assemble_chat(chunks: Sequence[bytes]) -> Json:
+    """Return the chat completion that `chunks` (OpenAI chunks as JSON) add up to; what cannot be read is left out."""
+    head: Json = {}
+    choices: dict[int, Json] = {}
+    usage = None
+    for raw in chunks:
+        try:
+            chunk = msgspec.json.decode(raw)
+            for choice in chunk.get("choices") or ():
+                _merge_choice(choices, choice)
+            usage = chunk.get("usage") or usage
+            head = head or {name: chunk.get(name) for name in ("id", "created", "model")}
+        except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
+            continue
+    completion: Json = {**head, "object": "chat.completion"}
+    completion["choices"] = [
+        {"index": index, "message": _message(whole), "finish_reason": whole["finish"]}
+        for index, whole in sorted(choices.items())
+    ]
+    if usage:
+        completion["usage"] = usage
+    return completion
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def last_message_text(body: Json) -> str:
+    """Return the text of a request's last message."""
+    messages = body.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
+        return text_of(messages[-1].get("content"))
+    return ""
+
+
+def first_answer_text(completion: Json) -> str:
+    """Return the text of a completion's first choice."""
+    choices = completion.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        return text_of(message.get("content")) if isinstance(message, dict) else ""
+    return ""

@@ -1,0 +1,1 @@
+"""How configuration gets here: enrol, pull, verify, store, activate."""

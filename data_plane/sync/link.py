@@ -1,0 +1,90 @@
+"""The line between the agent and a worker: length-prefixed msgpack over an inherited socket pair.
+
+The agent verified everything, so workers neither verify nor read the disk; and the private sealing keys reach them
+only this way.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024 * 1024
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """Agent → worker, first: who this gateway is, and the keys that open its secrets."""
+
+    org: str
+    group: str
+    instance: str
+    sealing_keys: dict[str, bytes]
+
+
+class Activate(msgspec.Struct, tag="activate"):
+    """Agent → worker: a verified manifest and the blobs that the worker does not have yet."""
+
+    manifest: bytes
+    blobs: Mapping[str, bytes]
+
+
+class Deny(msgspec.Struct, tag="deny"):
+    """Agent → worker: all ids that are revoked now."""
+
+    ids: list[str]
+
+
+class Connected(msgspec.Struct, tag="connected"):
+    """Agent → worker: whether the control plane is being heard from."""
+
+    on: bool
+
+
+class Activated(msgspec.Struct, tag="activated"):
+    """Worker → agent: this version is in use for new requests."""
+
+    epoch: int
+    seq: int
+
+
+class Totals(msgspec.Struct, tag="totals"):
+    """Worker → agent, now and then: records dropped since the worker's start, by reason."""
+
+    dropped: dict[str, int]
+
+
+Message = Hello | Activate | Deny | Connected | Activated | Totals
+_DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Message)
+
+
+class Link:
+    """One end of the line."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> "Link":
+        """Return the end that speaks through a connected socket."""
+        reader, writer = await asyncio.open_connection(sock=sock)
+        return cls(reader, writer)
+
+    def send(self, message: Message) -> None:
+        """Send a message; what the other end has not read yet waits in memory."""
+        body = msgspec.msgpack.encode(message)
+        self._writer.write(len(body).to_bytes(4, "big") + body)
+
+    async def receive(self) -> Any:
+        """Return the next message; raises EOFError when the other end is gone."""
+        try:
+            size = int.from_bytes(await self._reader.readexactly(4), "big")
+            return _DECODER.decode(await self._reader.readexactly(size))
+        except (asyncio.IncompleteReadError, ConnectionError) as fault:
+            raise EOFError("the other end of the link is gone") from fault
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()

@@ -1,0 +1,69 @@
+"""A worker process: serves requests on an inherited socket, configured through an inherited line to the agent."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+
+import structlog
+from aiohttp import web
+
+from data_plane import settings
+from data_plane.app import Worker
+from data_plane.sync.link import Hello, Link
+
+KEEPALIVE_S = 75.0
+#: Configs come in headers; aiohttp's 8 KiB would refuse what the contract allows.
+MAX_HEADER_BYTES = 64 * 1024
+
+log = structlog.get_logger(module=__name__)
+
+
+async def run_worker(link_fd: int, socket_fd: int) -> None:
+    """Serve until SIGTERM, or until the agent is gone."""
+    link = await Link.over(socket.socket(fileno=link_fd))
+    hello = await link.receive()
+    if not isinstance(hello, Hello):
+        raise TypeError("the agent did not say hello")
+    worker = Worker(link, hello, settings.STATE_DIR)
+    worker.deps.recorder.start()
+    runner = web.AppRunner(
+        worker.app,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        shutdown_timeout=settings.SHUTDOWN_S,
+    )
+    await runner.setup()
+    listening = asyncio.create_task(worker.listen())
+    reporting = asyncio.create_task(worker.report())
+    await web.SockSite(runner, socket.socket(fileno=socket_fd), backlog=1024).start()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    # A worker whose agent is gone could be told of no revocation any more, so it ends with it.
+    await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await runner.cleanup()
+    for task in (listening, reporting, stopping):
+        task.cancel()
+    await asyncio.gather(listening, reporting, stopping, return_exceptions=True)
+    await worker.close()
+    link.close()
+
+
+def main(link_fd: int, socket_fd: int) -> None:
+    """Run one worker, on uvloop where there is one."""
+    with contextlib.suppress(KeyboardInterrupt):
+        if os.environ.get("GATEHOUSE_NO_UVLOOP"):
+            asyncio.run(run_worker(link_fd, socket_fd))
+            return
+        try:
+            import uvloop  # noqa: PLC0415 -- optional: not every platform has it
+        except ImportError:
+            asyncio.run(run_worker(link_fd, socket_fd))
+        else:
+            uvloop.run(run_worker(link_fd, socket_fd))

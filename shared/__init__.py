@@ -1,0 +1,1 @@
+"""What both planes must agree on: pure, no framework, no I/O."""

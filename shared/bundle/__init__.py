@@ -1,0 +1,1 @@
+"""What a gateway pulls: signed heads and manifests, content-addressed blobs."""

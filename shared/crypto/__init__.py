@@ -1,0 +1,1 @@
+"""Keys and seals, each a thin layer over a maintained library."""

@@ -1,0 +1,175 @@
+"""Errors that callers see, and their one JSON shape.
+
+    GatewayError
+    ├── BadRequest 400 ── InvalidJson, InvalidConfig, InlineBlocked, Unsupported
+    ├── Unauthenticated 401
+    ├── Forbidden 403
+    ├── NotFound 404
+    ├── BodyTooLarge 413
+    ├── UpstreamTimeout 408
+    ├── UpstreamUnreachable 502, UpstreamInvalid 502, UpstreamBroken 502
+    └── Unavailable 503 ── NotReady, Quarantined, Draining
+
+Status and code belong to the class, the sentence to the instance.  A sentence never holds a secret, an internal
+address or a stack trace.
+"""
+
+from typing import Any, ClassVar
+
+Json = dict[str, Any]
+
+
+class GatewayError(Exception):
+    """A refusal or failure that the gateway itself answers.
+
+    `final` errors are not tried again on another target: the request itself is at fault.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    final: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, path: str | None = None, errors: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.errors = errors
+
+    def body(self) -> Json:
+        """Return the JSON body: the contract's `status`/`message`, and OpenAI's `error` for its SDKs."""
+        answer: Json = {
+            "status": "failure",
+            "message": self.message,
+            "error": {"message": self.message, "type": self.code, "param": self.path, "code": self.code},
+        }
+        if self.errors:
+            answer["errors"] = self.errors
+        return answer
+
+
+class BadRequest(GatewayError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidJson(BadRequest):
+    """The body is not the JSON that the endpoint needs."""
+
+    code = "invalid_json"
+
+
+class InvalidConfig(BadRequest):
+    """The config is not valid; `errors` lists every fault with its path."""
+
+    code = "invalid_config"
+
+
+class InlineBlocked(BadRequest):
+    """The organisation allows saved objects only; `code` on the wire says what was sent inline."""
+
+    code = "inline_blocked"
+
+    def __init__(self, kind: str, field: str) -> None:
+        super().__init__(f"This organisation accepts saved objects only: {field} may not be sent inline.")
+        self.kind = kind
+        self.field = field
+
+    def body(self) -> Json:
+        """Return the body of saved-only violations (`contract.md` 1.8 shape: code, message, field)."""
+        fault = {"code": self.kind, "message": self.message, "field": self.field, "type": self.kind}
+        return {"status": "failure", "error": fault, "message": self.message}
+
+
+class Unsupported(BadRequest):
+    """The provider has no such endpoint or feature; names both."""
+
+    code = "unsupported"
+    final = False
+
+
+class Unauthenticated(GatewayError):
+    """No valid API key was presented."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(GatewayError):
+    """The key is valid but may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(GatewayError):
+    """No such route or object."""
+
+    status = 404
+    code = "not_found"
+
+
+class BodyTooLarge(GatewayError):
+    """The body is over the gateway's limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UpstreamTimeout(GatewayError):
+    """The provider did not answer within the target's `request_timeout`."""
+
+    status = 408
+    code = "upstream_timeout"
+    final = False
+
+    def __init__(self, timeout_ms: int) -> None:
+        super().__init__(f"Request exceeded the timeout sent in the request: {timeout_ms}ms")
+
+    def body(self) -> Json:
+        """Return exactly the contract's timeout body, which clients match on."""
+        return {"error": {"message": self.message, "type": "timeout_error", "param": None, "code": None}}
+
+
+class UpstreamUnreachable(GatewayError):
+    """No connection to the provider could be made."""
+
+    status = 502
+    code = "upstream_unreachable"
+    final = False
+
+
+class UpstreamInvalid(GatewayError):
+    """The provider's answer cannot be understood."""
+
+    status = 502
+    code = "upstream_invalid"
+    final = False
+
+
+class UpstreamBroken(GatewayError):
+    """The provider's answer broke off before its end."""
+
+    status = 502
+    code = "upstream_broken"
+    final = False
+
+
+class Unavailable(GatewayError):
+    """The gateway cannot serve this now."""
+
+    status = 503
+    code = "unavailable"
+
+
+class NotReady(Unavailable):
+    """No configuration is active yet."""
+
+    code = "not_ready"
+
+
+class Quarantined(Unavailable):
+    """The configuration row that this request needs was refused by the gateway."""
+
+    code = "config_quarantined"

@@ -1,0 +1,1 @@
+"""The nouns both planes store and send, as msgspec structs."""
