@@ -1,0 +1,75 @@
+# The commands that people and CI share.  `make` alone lists them.
+
+PYTHON ?= python3
+NAME ?=
+# As typed: a dollar sign in a name is no variable of make.
+override NAME := $(value NAME)
+export NAME
+
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+WITH_SERVICES := $(RUN) deploy.local.with_services
+DOCKERFILES := $(wildcard deploy/docker/*.Dockerfile)
+GROUPS := control data local
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up organisation test test-fast lint fmt lock env bench clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
+
+setup: ## make .venv with the locked dependencies
+	@$(PYTHON) deploy/local/setup_venv.py
+
+up: setup ## run the whole system on this machine until Ctrl-C
+	@exec $(RUN) deploy.local.up --die-with-parent
+
+organisation: setup ## make another organisation in the running system: NAME=Acme
+	@$(RUN) deploy.local.organisation "$$NAME"
+
+test: lint ## the whole check, as CI runs it: lint, types, import contracts, every test
+	@echo "test: models have their migrations"
+	@$(WITH_SERVICES) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 0
+	@echo "test: pytest"
+	@exec $(WITH_SERVICES) $(RUN) pytest -q
+
+test-fast: setup ## tests without those that start whole systems: ARGS="-k routing"
+	@exec $(WITH_SERVICES) $(RUN) pytest -q --ignore=tests/system --ignore=tests/performance $(ARGS)
+
+lint: setup ## ruff, mypy, import contracts, deploy files; changes nothing
+	@echo "lint: ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@echo "lint: mypy"
+	@$(WITH_SERVICES) $(BIN)/mypy --no-error-summary
+	@echo "lint: import contracts"
+	@out=$$($(BIN)/lint-imports 2>&1) || { echo "$$out"; exit 1; }
+	@echo "lint: deploy files"
+	@$(BIN)/hadolint $(DOCKERFILES)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@$(RUN) deploy.local.env_example --check
+
+fmt: setup ## format, and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+# The groups are narrowed from the one that holds all, so that every process runs the versions that were tested.
+lock: setup ## resolve the dependencies anew, into deploy/requirements
+	@echo "lock: dev"
+	@$(COMPILE) --all-extras -o deploy/requirements/dev.txt
+	@set -e; versions=$$(mktemp); trap 'rm -f "$$versions"' EXIT; \
+	sed -e '/--hash=/d' -e 's/ *\\$$//' deploy/requirements/dev.txt > "$$versions"; \
+	for group in $(GROUPS); do \
+		echo "lock: $$group"; $(COMPILE) --extra "$$group" -c "$$versions" -o "deploy/requirements/$$group.txt"; \
+	done
+
+env: setup ## write deploy/env.example from the settings
+	@$(RUN) deploy.local.env_example
+
+bench: setup ## CPU and latency of the gateway beside a bare proxy
+	@exec $(WITH_SERVICES) $(RUN) tests.performance.bench
+
+clean: setup ## remove the data of `make up` and all caches; .venv stays
+	@$(RUN) deploy.local.clean
