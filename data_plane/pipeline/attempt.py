@@ -82,8 +82,10 @@ def _request_headers(destination: Destination, target: Target, job: Job) -> dict
     if provider.headers is not None:
         headers.update(provider.headers(destination.facts))
     forwarded = job.forward_headers if job.forward_headers is not None else target.forward_headers
+    # Alone, these headers carry the caller's key to this gateway, which no provider may see.
+    ours = () if wire.API_KEY in caller else ("authorization", "x-api-key")
     for name in forwarded:
-        if name in caller and name not in _NEVER_FORWARDED and not name.startswith(wire.PREFIX):
+        if name in caller and name not in _NEVER_FORWARDED and name not in ours and not name.startswith(wire.PREFIX):
             headers[name] = caller[name]
     if destination.credential.key is not None:
         provider.authorise(destination.credential.key, headers)

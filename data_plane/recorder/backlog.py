@@ -206,10 +206,14 @@ class Backlog:
         for path in self.folder.iterdir():
             path.unlink(missing_ok=True)
         self.folder.rmdir()
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Let go of the stream."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        return True
 
 
 def _covered_from(frame: Frame) -> int:

@@ -56,6 +56,12 @@ class Uploader:
     async def _carry(self, folder: Path) -> None:
         """Upload one stream until it is finished and empty."""
         backlog = Backlog(folder)
+        try:
+            await self._carry_on(backlog)
+        finally:
+            backlog.close()
+
+    async def _carry_on(self, backlog: Backlog) -> None:
         failures = 0
         while not await asyncio.to_thread(backlog.finish_if_done):
             try:
@@ -65,10 +71,10 @@ class Uploader:
                 failures += 1
                 most = MAX_REFUSED_BACKOFF_S if str(fault).startswith("status 4") else MAX_BACKOFF_S
                 pause_s = random.uniform(0.05, min(most, 0.25 * 2 ** min(failures, 12)))  # noqa: S311 -- spreads load
-            except Exception:
+            except Exception:  # a stream that fails must be tried again, not forgotten
                 self.errors += 1
                 failures += 1
-                log.exception("upload_failed", stream=folder.name)
+                log.exception("upload_failed", stream=backlog.folder.name)
                 pause_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(failures, 7))
             await asyncio.sleep(pause_s)
 

@@ -88,7 +88,8 @@ def examine(manifest: Manifest, blobs: Mapping[str, bytes], opener: SecretOpener
             raise BundleRejected("schema_invalid", "an essential row is not valid", section=name, item=faulty[0])
         quarantined += [f"{name}/{row_id}" for row_id in faulty]
     quarantined += [f"configs/{row_id}" for row_id in _unusable_configs(snapshot)]
+    quarantined = list(dict.fromkeys(quarantined))
     if len(quarantined) > 1 and len(quarantined) > total * MAX_FAULTY_SHARE:
         raise BundleRejected("schema_invalid", f"{len(quarantined)} of {total} rows are not valid", item=quarantined[0])
     quarantined += [f"secrets/{row_id}" for row_id in _unusable_secrets(snapshot)]
-    return Verdict(snapshot, tuple(dict.fromkeys(quarantined))[:MAX_REPORTED])
+    return Verdict(snapshot, tuple(quarantined[:MAX_REPORTED]))

@@ -6,7 +6,7 @@ than the network.  A file appears whole or not at all (temporary name, fsync, re
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,15 +77,21 @@ class BundleStore:
     def persist(self, manifest: Manifest, envelope: bytes, blobs: Mapping[str, bytes], root_version: int) -> None:
         """Store a verified bundle and make it the current one; raises OSError and then changes nothing."""
         for digest, packed in blobs.items():
-            path = self.blob_path(digest)
-            if not path.exists() or path.stat().st_size != len(packed):
-                self.put(path, packed, "blob")
+            # A blob that rotted on disk has its name and may have its size; only its digest tells.
+            if not self._is_whole(digest):
+                self.put(self.blob_path(digest), packed, "blob")
         name = f"{manifest.epoch}.{manifest.seq}"
         self.put(self.folder / "manifests" / f"{name}.dsse", envelope, "manifest")
         current = self._pointer("CURRENT")
         if current and current.split()[0] != name:
             self.put(self.folder / "PREVIOUS", current.encode(), "previous")
         self.put(self.folder / "CURRENT", f"{name} {root_version}".encode(), "current")
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            return sha256(self.blob_path(digest).read_bytes()) == digest
+        except OSError:
+            return False
 
     def collect(self) -> None:
         """Delete what the newest few manifests do not need; called after a successful activation only."""
@@ -192,16 +198,6 @@ class BundleStore:
         if len(packed) != ref.n or sha256(packed) != ref.d:
             raise BundleRejected("digest_mismatch", f"stored blob {ref.d[:12]}")
         return packed
-
-    def missing(self, refs: Iterable[BlobRef]) -> list[BlobRef]:
-        """Return the blobs that are not here whole."""
-        lacking = []
-        for ref in refs:
-            try:
-                self.read_blob(ref)
-            except (BundleRejected, OSError):
-                lacking.append(ref)
-        return lacking
 
 
 def open_manifest_unverified(payload: bytes) -> Manifest:

@@ -166,8 +166,11 @@ def _works_in(pid: int, folder: Path) -> bool:
 class Family:
     """The children of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, expendable: frozenset[str] = frozenset()) -> None:
+        """Children named in `expendable` may die once the system runs; `losses` are those that did."""
         self._children: list[Child] = []
+        self.expendable = expendable
+        self.losses: list[str] = []
 
     def adopt(self, child: Child) -> Child:
         """Take `child` in: from now on it is watched and stopped with the others."""
@@ -195,11 +198,29 @@ class Family:
             time.sleep(every_s)
 
     def watch(self, glance: Callable[[], None], *, every_s: float = 0.2) -> NoReturn:
-        """Stay until a child dies (`CannotStart`), a signal arrives (`Stopped`), or `glance` raises."""
+        """Stay until a child dies (`CannotStart`), a signal arrives (`Stopped`), or `glance` raises.
+
+        A child in `expendable` may die: that is said, and the others go on.
+        """
         while True:
+            self._let_go()
             self.check()
             glance()
             time.sleep(every_s)
+
+    def _let_go(self) -> None:
+        for child in [each for each in self._children if each.name in self.expendable]:
+            status = child.process.poll()
+            if status is not None:
+                self._children.remove(child)
+                self.losses.append(child.name)
+                print(
+                    f"{child.name} has died ({_reason(status)}); the gateway keeps serving without it. Its log is "
+                    f"{child.log}. Stop with Ctrl-C and start again to have it back.",
+                    file=sys.stderr,
+                )
+                # Its own children, of which it can no longer take care, end with it.
+                _stop_together([child])
 
     def stop(self) -> None:
         """End every child, programs before services, the last started first; returns when none is left."""

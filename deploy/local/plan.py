@@ -14,6 +14,8 @@ from shared.env import Env
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LOOPBACK: Final = "127.0.0.1"
+# What the gateway does not need to serve: it goes on when one of these dies.
+CONTROL_PLANE: Final = frozenset({"control-plane", "edge", "publisher", "worker", "beat"})
 # The gateway lets running requests finish (GATEHOUSE_SHUTDOWN_S) before it leaves.
 _GATEWAY_LADDER: Final[Ladder] = ((POLITE[0][0], 25.0), POLITE[1])
 

@@ -3,7 +3,8 @@
     lock, ports, disk -> PostgreSQL, Valkey -> secrets, tables, signing keys, demo -> programs -> healthy
     -> one real request and its log record -> summary -> wait
 
-Every wait is bounded.  Whatever goes wrong ends with one sentence and exit status 1, after everything is stopped.
+Every wait is bounded.  Whatever goes wrong ends with one sentence and exit status 1, after everything is stopped; only
+the death of a part of the control plane, once all runs, is told and outlived, because that is what a gateway is for.
 """
 
 import errno
@@ -54,7 +55,7 @@ class Run:
     layout: Layout
     ports: Ports
     control: dict[str, str] = field(default_factory=dict)
-    family: Family = field(default_factory=Family)
+    family: Family = field(default_factory=lambda: Family(plan.CONTROL_PLANE))
     is_interrupted: Callable[[], bool] = bool
     started: float = field(default_factory=time.monotonic)
 
@@ -270,10 +271,14 @@ def open_home(layout: Layout) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the system until it is told to stop; return the exit status: 0, 130 after Ctrl-C, 1 with a sentence."""
+    """Run the system until it is told to stop; return the exit status: 0, 130 after Ctrl-C, 1 with a sentence.
+
+    A part of the control plane that dies is told of and does not end the gateway; the exit status is 1 then too.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     is_interrupted: Callable[[], bool] = bool
+    current: Run | None = None
     if "--die-with-parent" in arguments:
         tie_to_parent(os.getppid(), signal.SIGTERM)
         is_interrupted = interruption_of(os.getppid())
@@ -284,9 +289,12 @@ def main(arguments: Sequence[str]) -> int:
             with only_one(layout):
                 probe.require_free_ports(ports)
                 probe.require_free_disk(layout.home)
-                serve(Run(layout, ports, is_interrupted=is_interrupted))
+                current = Run(layout, ports, is_interrupted=is_interrupted)
+                serve(current)
     except Stopped as stop:
-        return 130 if stop.number == signal.SIGINT else 0
+        if stop.number == signal.SIGINT:
+            return 130
+        return 1 if current is not None and current.family.losses else 0
     except CannotStart as fault:
         print(f"make up: {fault}", file=sys.stderr)
     except OSError as fault:

@@ -1,0 +1,90 @@
+"""What a provider is: where it lives, how it is authorised, and how each operation is translated.
+
+A provider module binds `PROVIDER`; its id is the module's name with `_` for `-`.  Everything here is pure: bodies
+in, bodies out.  Sending, retrying, timing and logging are done once, elsewhere, for all providers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from data_plane.core.types import CallFacts, Json, Usage
+from shared.redact import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFault:
+    """A provider's error, normalised: `message` is the provider's own sentence, without our prefix."""
+
+    message: str
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class StreamDecoder(Protocol):
+    """Turns a provider's server-sent events into OpenAI chunks; one instance per stream.
+
+    `finished` turns true when the provider said that the answer is complete; a stream that ends without it broke.
+    `usage` and `model` are filled in when the provider states them.
+    """
+
+    usage: Usage | None
+    model: str | None
+    finished: bool
+
+    def feed(self, event: str, data: bytes) -> list[bytes]:
+        """Return the OpenAI chunks, encoded as JSON, that this event makes: none, one or several.
+
+        `event` is the event's name ("" when it has none).  The end marker `[DONE]` is never returned: egress
+        writes it.  Raises UpstreamBroken when the event is an error of the provider or cannot be understood.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One endpoint of one provider.
+
+    `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
+    answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
+    reads the provider's error body (None when it was no JSON object).
+    """
+
+    path: str
+    encode: Callable[[Json, CallFacts], Json]
+    decode: Callable[[Json, CallFacts], Json]
+    usage: Callable[[Json], Usage]
+    decoder: Callable[[CallFacts], StreamDecoder]
+    fault: Callable[[int, Json | None], ProviderFault]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One field of a provider's credential form, for the catalogue and the pages."""
+
+    name: str
+    label: str
+    secret: bool = False
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A model provider.
+
+    `authorise` writes the credential into the headers of one upstream request.  `caller_headers` are headers of the
+    caller that reach the provider, each also accepted with the `x-portkey-` prefix.  `price_source` is the provider's
+    name in the price list, when it is not `id`.  `headers` makes headers of the credential's further settings; they win
+    over the caller's.
+    """
+
+    id: str
+    label: str
+    base_url: str
+    authorise: Callable[[Secret, dict[str, str]], None]
+    operations: Mapping[str, Operation]
+    caller_headers: tuple[str, ...] = ()
+    default_headers: Mapping[str, str] = field(default_factory=dict)
+    credential: tuple[CredentialField, ...] = (CredentialField("key", "API key", secret=True),)
+    price_source: str | None = None
+    headers: Callable[[CallFacts], dict[str, str]] | None = None

@@ -1,0 +1,27 @@
+"""OpenAI itself.  Source: https://platform.openai.com/docs/api-reference"""
+
+from data_plane.core.types import CallFacts
+from data_plane.providers._openai_like import bearer, chat
+from data_plane.providers.base import CredentialField, Provider
+
+_SETTINGS = {"openai_organization": "openai-organization", "openai_project": "openai-project"}
+
+
+def _headers(facts: CallFacts) -> dict[str, str]:
+    return {header: str(facts.settings[name]) for name, header in _SETTINGS.items() if facts.settings.get(name)}
+
+
+PROVIDER = Provider(
+    id="openai",
+    label="OpenAI",
+    base_url="https://api.openai.com/v1",
+    authorise=bearer,
+    operations={"chat": chat("openai")},
+    caller_headers=("openai-organization", "openai-project", "openai-beta"),
+    credential=(
+        CredentialField("key", "API key", secret=True),
+        CredentialField("openai_organization", "Organisation id", required=False),
+        CredentialField("openai_project", "Project id", required=False),
+    ),
+    headers=_headers,
+)

@@ -1,0 +1,40 @@
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_message_text, text_of
+
+
+def chunk(delta, finish=None, index=0, **rest):
+    return orjson.dumps({"id": "c", "model": "m", "choices": [{"index": index, "delta": delta, "finish_reason": finish}], **rest})
+
+
+def test_text_tool_calls_and_usage_are_put_together():
+    made = assemble_chat([
+        chunk({"role": "assistant", "content": "Hel"}), chunk({"content": "lo"}),
+        chunk({"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": '{"a"'}}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}), chunk({}, "tool_calls"),
+        orjson.dumps({"choices": [], "usage": {"total_tokens": 3}}),
+    ])  # fmt: skip
+    message = made["choices"][0]["message"]
+    assert message["content"] == "Hello"
+    assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert (made["choices"][0]["finish_reason"], made["usage"], made["id"]) == ("tool_calls", {"total_tokens": 3}, "c")
+
+
+def test_choices_are_kept_apart():
+    made = assemble_chat([chunk({"content": "a"}), chunk({"content": "b"}, index=1), chunk({"content": "a"})])
+    assert [choice["message"]["content"] for choice in made["choices"]] == ["aa", "b"]
+
+
+@given(st.lists(st.binary(max_size=30) | st.sampled_from([b"[]", b"{}", b'{"choices":7}', b'{"choices":[7]}', b'{"choices":[{"delta":7}]}'])))
+def test_no_chunk_can_break_it(chunks):
+    assert assemble_chat(chunks)["object"] == "chat.completion"
+
+
+def test_text_is_found_in_strings_and_parts():
+    assert text_of([{"type": "text", "text": "a"}, {"type": "image_url"}, "x", {"text": "b"}]) == "a\nb"
+    assert last_message_text({"messages": [{"content": "a"}, {"content": "b"}]}) == "b"
+    assert last_message_text({"messages": "x"}) == ""
+    assert first_answer_text({"choices": [{"message": {"content": "hi"}}]}) == "hi"
+    assert first_answer_text({"choices": [7]}) == ""
