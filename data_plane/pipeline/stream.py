@@ -46,6 +46,7 @@ class StreamRelay:
         self._first = b""
         self._ended = False
         self._refusal: GatewayError | None = None
+        self._held_back: GatewayError | None = None
 
     async def open(self) -> None:
         """Wait for the first chunk; raises UpstreamBroken when the stream fails before it."""
@@ -57,6 +58,8 @@ class StreamRelay:
 
     async def _next(self) -> bytes:
         """Return the frames that the next piece of the body makes, b"" for none."""
+        if self._held_back is not None:
+            raise self._held_back
         async for piece in self._chunks:
             return self._frames(self._splitter.feed(piece))
         self._ended = True
@@ -64,10 +67,16 @@ class StreamRelay:
 
     def _frames(self, events: list[tuple[str, bytes]]) -> bytes:
         out: list[bytes] = []
-        for name, data in events:
-            for chunk in self._decoder.feed(name, data):
-                out += (b"data: ", chunk, b"\n\n")
-                self._keep(chunk)
+        try:
+            for name, data in events:
+                for chunk in self._decoder.feed(name, data):
+                    out += (b"data: ", chunk, b"\n\n")
+                    self._keep(chunk)
+        except GatewayError as error:
+            if not out:
+                raise
+            # What came whole before the error is the caller's; the error follows it.
+            self._held_back, self._ended = error, False
         return b"".join(out)
 
     def _keep(self, chunk: bytes) -> None:

@@ -163,7 +163,7 @@ class SpoolWriter:
         try:
             self._path.rename(self._path.with_suffix(suffix))
         except OSError as fault:
-            log.error("spool_rename_failed", reason=fault.strerror)
+            log.error("spool_rename_failed", reason=fault.strerror)  # noqa: TRY400 -- the disk's fault needs no stack
 
     def close(self) -> None:
         """Seal, and let go of the stream."""

@@ -1,0 +1,227 @@
+"""What holds for every provider that exists or will exist, found through the registry."""
+
+import copy
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_plane.core.types import NO_USAGE, CallFacts, Usage
+from data_plane.providers.registry import load_providers
+from shared.errors import BadRequest, UpstreamBroken, UpstreamInvalid
+from shared.redact import Secret
+
+PROVIDERS = load_providers()
+TESTS = Path(__file__).parents[1] / "data_plane" / "providers"
+
+#: A right answer, and a right stream, for each path of a chat operation; a provider with another path adds its own.
+ANSWERS = {
+    "/chat/completions": {
+        "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    },
+    "/messages": {
+        "id": "c", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 3, "output_tokens": 2},
+    },
+}  # fmt: skip
+STREAMS = {
+    "/chat/completions": [
+        {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]},
+        {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"id": "c", "model": "m", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+    ],
+    "/messages": [
+        {"type": "message_start", "message": {"id": "c", "model": "m", "usage": {"input_tokens": 3}}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    ],
+}
+BODY = {
+    "model": "@slug/m", "temperature": 0.5, "max_tokens": 10, "stream": False, "user": "u",
+    "messages": [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": None,
+         "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}],
+}  # fmt: skip
+
+every = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS.keys())
+fuzz = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+def chat(provider):
+    return provider.operations["chat"]
+
+
+def facts(*, stream=False, strict=True, include_usage=False):
+    return CallFacts("m", stream, strict, {}, {}, include_usage)
+
+
+@every
+def test_a_provider_module_has_its_test_file(provider):
+    assert (TESTS / f"test_{provider.id.replace('-', '_')}.py").is_file()
+
+
+@every
+def test_a_provider_writes_its_key_into_headers_and_nowhere_else(provider):
+    headers = {}
+    provider.authorise(Secret("the-key"), headers)
+    assert any("the-key" in value for value in headers.values())
+    assert all(name == name.lower() for name in [*headers, *provider.caller_headers, *provider.default_headers])
+
+
+@every
+def test_encoding_does_not_change_the_body(provider):
+    for stream in (False, True):
+        body = copy.deepcopy(BODY)
+        encoded = chat(provider).encode(body, facts(stream=stream))
+        assert body == BODY
+        assert encoded["model"] == "m"
+        orjson.dumps(encoded)
+
+
+@every
+def test_a_parameter_that_nobody_knows_yet_reaches_the_provider(provider):
+    encoded = chat(provider).encode({**BODY, "invented_tomorrow": {"x": [1]}}, facts())
+    assert encoded["invented_tomorrow"] == {"x": [1]}
+
+
+@every
+def test_a_right_answer_is_decoded_named_and_counted(provider):
+    decoded = chat(provider).decode(copy.deepcopy(ANSWERS[chat(provider).path]), facts())
+    assert decoded["choices"][0]["message"] == {"role": "assistant", "content": "hi"}
+    assert list(decoded)[-1] == "provider"
+    assert decoded["provider"] == provider.id
+    assert chat(provider).usage(decoded) == Usage(3, 2)
+
+
+@every
+def test_an_answer_that_counts_nothing_has_no_usage(provider):
+    answer = copy.deepcopy(ANSWERS[chat(provider).path])
+    del answer["usage"]
+    assert chat(provider).usage(chat(provider).decode(answer, facts())) is NO_USAGE
+
+
+@every
+@pytest.mark.parametrize("answer", [{}, {"choices": 1, "content": 1}, {"hello": []}, {"choices": {}, "content": {}}])
+def test_a_malformed_answer_is_refused(provider, answer):
+    with pytest.raises(UpstreamInvalid):
+        chat(provider).decode(answer, facts())
+
+
+@every
+def test_a_right_stream_is_decoded_counted_and_finished(provider):
+    decoder = chat(provider).decoder(facts(stream=True))
+    events = [orjson.dumps(event) for event in STREAMS[chat(provider).path]]
+    chunks = []
+    for event in events[:-2]:
+        chunks += decoder.feed("", event)
+        assert not decoder.finished
+    for event in events[-2:]:
+        chunks += decoder.feed("", event)
+    texts = [(orjson.loads(c)["choices"][0]["delta"].get("content") or "") for c in chunks]
+    assert "".join(texts) == "hi"
+    assert (decoder.finished, decoder.model, decoder.usage) == (True, "m", Usage(3, 2))
+
+
+@every
+def test_the_providers_own_sentence_is_found_in_its_error(provider):
+    fault = chat(provider).fault(429, {"error": {"message": "slow down", "type": "rate_limit_error"}})
+    assert (fault.message, fault.type) == ("slow down", "rate_limit_error")
+    assert chat(provider).fault(502, None).message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.sampled_from(["", "text", "x"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["type", "text", "role", "content", "function", "name", "id", "choices", "usage", "error", "message",
+             "delta", "index", "finish_reason", "tool_calls", "content_block", "stop_reason", "url", "image_url",
+             "json_schema"]
+        ),
+        inner, max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+OBJECTS = st.dictionaries(
+    st.sampled_from(["choices", "content", "usage", "error", "message", "detail", "id", "model", "stop_reason"]), JSON
+)
+EVENTS = st.one_of(
+    JSON,
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["message_start", "content_block_start", "content_block_delta", "content_block_stop",
+                                  "message_delta", "message_stop", "error", "ping"])},
+        optional=dict.fromkeys(("message", "content_block", "delta", "usage", "error"), JSON),
+    ),
+    st.fixed_dictionaries({"choices": JSON}, optional={"usage": JSON, "error": JSON, "model": JSON}),
+)  # fmt: skip
+PARAMETERS = [
+    "messages", "system", "tools", "tool_choice", "parallel_tool_calls", "stop", "user", "metadata", "n", "thinking",
+    "reasoning_effort", "response_format", "output_config", "service_tier", "stream_options", "max_tokens",
+    "logit_bias", "modalities", "function_call", "functions", "logprobs", "safety_identifier", "web_search_options",
+]  # fmt: skip
+
+
+@every
+@fuzz
+@given(values=st.dictionaries(st.sampled_from(PARAMETERS), JSON, max_size=4), stream=st.booleans())
+def test_whatever_a_caller_sends_is_encoded_or_refused_as_the_callers_fault(provider, values, stream):
+    try:
+        orjson.dumps(chat(provider).encode({**BODY, **values}, facts(stream=stream)))
+    except BadRequest as refusal:
+        outcome = refusal.status
+    else:
+        outcome = 200
+    assert outcome in {200, 400}
+
+
+@every
+@fuzz
+@given(message=JSON)
+def test_whatever_a_message_is_it_is_encoded_or_refused_with_a_path(provider, message):
+    body = {**BODY, "messages": [*BODY["messages"], message]}
+    path = "messages"
+    try:
+        orjson.dumps(chat(provider).encode(body, facts()))
+    except BadRequest as refusal:
+        path = refusal.path
+    assert path.startswith("messages")
+
+
+@every
+@fuzz
+@given(answer=OBJECTS, strict=st.booleans())
+def test_whatever_a_provider_answers_is_decoded_or_refused_as_the_providers_fault(provider, answer, strict):
+    operation = chat(provider)
+    assert isinstance(operation.fault(500, answer).message, str)
+    assert isinstance(operation.usage(answer), Usage)
+    try:
+        decoded = operation.decode(answer, facts(strict=strict))
+    except UpstreamInvalid:
+        decoded = {"provider": provider.id}
+    assert decoded["provider"] == provider.id
+    assert isinstance(operation.usage(decoded), Usage)
+    orjson.dumps(decoded)
+
+
+@every
+@fuzz
+@given(events=st.lists(EVENTS, max_size=5), strict=st.booleans(), asked=st.booleans())
+def test_whatever_a_provider_streams_is_relayed_as_json_or_breaks_the_stream(provider, events, strict, asked):
+    decoder = chat(provider).decoder(facts(stream=True, strict=strict, include_usage=asked))
+    chunks = []
+    try:
+        for event in events:
+            chunks += decoder.feed("", orjson.dumps(event))
+    except UpstreamBroken as broken:
+        assert broken.status == 502  # noqa: PT017 -- both outcomes are right
+    assert all(isinstance(orjson.loads(chunk), dict) for chunk in chunks)

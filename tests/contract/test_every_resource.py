@@ -1,0 +1,220 @@
+"""What every resource of the Admin API owes its callers, whichever they are."""
+
+import pytest
+
+from control_plane.catalog.services import create_integration
+from control_plane.core.models import AuditEvent, OutboxEvent
+from control_plane.core.resources import ResourceViewSet, discover
+from control_plane.core.scopes import ORGANISATION_KEY
+from tests.control_plane.factories import Api, make_key, make_tenant
+
+ALL = discover()
+TOP = {path: viewset for path, viewset in ALL.items() if "(" not in path}
+WHOLE = {path: viewset for path, viewset in TOP.items() if issubclass(viewset, ResourceViewSet)}
+
+pytestmark = pytest.mark.django_db
+every = pytest.mark.parametrize("path", sorted(TOP))
+every_whole = pytest.mark.parametrize("path", sorted(WHOLE))
+
+
+@pytest.fixture
+def tenant():
+    return make_tenant()
+
+
+@pytest.fixture
+def api(tenant):
+    return Api(tenant.admin_key)
+
+
+def create_path(path):
+    return getattr(WHOLE[path], "create_path", path)
+
+
+def example(path, tenant):
+    """The resource's own example, with what it refers to made."""
+    body = dict(WHOLE[path].example)
+    if body.get("integration_id") == "{integration}":
+        account = {"name": "account", "ai_provider_id": "openai"}
+        body["integration_id"] = create_integration(tenant.actor, account).slug
+    return body
+
+
+def make(path, tenant):
+    answer = Api(tenant.admin_key).post(create_path(path), example(path, tenant))
+    assert answer.status_code == 200, answer.content
+    return answer.json()["id"]
+
+
+def code(answer):
+    body = answer.json()
+    assert body["success"] is False
+    assert body["error"]["message"] == body["data"]["message"]
+    return answer.status_code, body["data"]["errorCode"]
+
+
+def test_the_resources_of_this_version_are_all_there():
+    assert {"admin/workspaces", "api-keys", "configs", "integrations", "providers", "virtual-keys"} <= set(WHOLE)
+
+
+@every_whole
+def test_a_resource_has_examples(path):
+    assert WHOLE[path].example
+    assert WHOLE[path].example_change
+
+
+@every_whole
+def test_what_was_made_is_read_and_listed(path, tenant, api):
+    row_id = make(path, tenant)
+    assert api.get(f"{path}/{row_id}").json()["id"] == row_id
+    listed = api.get(path).json()
+    assert listed["object"] == "list"
+    assert row_id in {row["id"] for row in listed["data"]}
+    assert listed["total"] >= 1
+
+
+@every_whole
+def test_a_change_is_seen_by_the_next_read(path, tenant, api):
+    row_id = make(path, tenant)
+    changes = WHOLE[path].example_change
+    assert api.put(f"{path}/{row_id}", changes).status_code == 200
+    read = api.get(f"{path}/{row_id}").json()
+    plain = {name: value for name, value in changes.items() if name not in {"key", "defaults"}}
+    assert {name: read[name] for name in plain} == plain
+
+
+@every_whole
+def test_what_was_deleted_is_gone(path, tenant, api):
+    row_id = make(path, tenant)
+    assert isinstance(api.delete(f"{path}/{row_id}", {"name": "ignored"}).json(), dict)
+    assert code(api.get(f"{path}/{row_id}")) == (404, "AB08")
+    assert code(api.delete(f"{path}/{row_id}")) == (404, "AB08")
+
+
+@every_whole
+def test_every_change_leaves_an_audit_row_and_an_outbox_row(path, tenant, api):
+    row_id = make(path, tenant)
+    api.put(f"{path}/{row_id}", WHOLE[path].example_change)
+    api.delete(f"{path}/{row_id}")
+    actions = set(AuditEvent.objects.filter(resource_id=row_id).values_list("action", flat=True))
+    assert actions == {"create", "update", "delete"}
+    assert set(AuditEvent.objects.filter(resource_id=row_id).values_list("actor_kind", flat=True)) == {"api_key"}
+    assert OutboxEvent.objects.filter(organisation=tenant.organisation).count() >= 3
+
+
+@every
+def test_without_a_key_nothing_is_told(path):
+    assert code(Api().get(path)) == (401, "AB05")
+    assert code(Api().get(f"{path}/anything")) == (401, "AB05")
+
+
+@every_whole
+def test_without_a_key_nothing_is_done(path):
+    for answer in (Api().post(create_path(path)), Api().put(f"{path}/x"), Api().delete(f"{path}/x")):
+        assert code(answer) == (401, "AB05")
+
+
+@every
+def test_a_key_without_the_scope_is_refused(path, tenant):
+    api = Api(make_key(tenant, ["completions.write"]).shown_once())
+    assert code(api.get(path)) == (403, "AB03")
+    if path != "logs":  # contract: inference keys may read the records of their own calls
+        assert code(api.get(f"{path}/anything")) == (403, "AB03")
+
+
+@every_whole
+def test_a_key_that_may_only_read_changes_nothing(path, tenant):
+    row_id = make(path, tenant)
+    reading = [s for s in WHOLE[path]().scopes_of("retrieve") | WHOLE[path]().scopes_of("list")]
+    api = Api(make_key(tenant, reading, key_type=ORGANISATION_KEY).shown_once())
+    assert api.get(f"{path}/{row_id}").status_code == 200
+    for answer in (
+        api.post(create_path(path), example(path, tenant)),
+        api.put(f"{path}/{row_id}", WHOLE[path].example_change),
+        api.delete(f"{path}/{row_id}"),
+    ):
+        assert code(answer) == (403, "AB03")
+
+
+@every_whole
+def test_another_organisations_row_is_answered_like_a_missing_one(path, tenant):
+    row_id = make(path, tenant)
+    stranger = Api(make_tenant("Other").admin_key)
+    missing = stranger.get(f"{path}/018f0000-0000-7000-8000-000000000000")
+    for answer in (
+        stranger.get(f"{path}/{row_id}"),
+        stranger.put(f"{path}/{row_id}", WHOLE[path].example_change),
+        stranger.delete(f"{path}/{row_id}"),
+    ):
+        assert code(answer) == (404, "AB08")
+        assert answer.json() == missing.json()
+    assert row_id not in {row["id"] for row in stranger.get(path).json()["data"]}
+
+
+@every_whole
+def test_another_organisations_workspace_cannot_be_used(path, tenant):
+    stranger = Api(make_tenant("Other").admin_key)
+    if path == "admin/workspaces":
+        assert code(stranger.get(f"{path}/{tenant.workspace.slug}")) == (404, "AB08")
+        return
+    body = {**example(path, tenant), "workspace_id": str(tenant.workspace.pk)}
+    assert code(stranger.post(create_path(path), body)) == (400, "AB01")
+    assert code(stranger.get(path, workspace_id=tenant.workspace.slug)) == (400, "AB01")
+
+
+@every_whole
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b"[]", b"[1]", b'"text"', b"nul", b"{}", b'{"name": null}', b'{"name": {}}',
+     b'{"name": "a\\u0000b"}', b'{"name": "\\ud800"}', b"\xff", b'{"name": NaN}', b"[" * 5000],
+)  # fmt: skip
+def test_a_body_that_cannot_be_used_is_a_400_with_a_code(path, tenant, raw):
+    api = Api(tenant.admin_key)
+    answer = api.client.post(f"/v1/{create_path(path)}", raw, content_type="application/json")
+    assert code(answer) == (400, "AB01")
+
+
+@every_whole
+@pytest.mark.parametrize("raw", [b"{", b"[]", b'{"name": ["a"]}', b'{"name": ""}'])
+def test_a_change_that_cannot_be_used_is_a_400_with_a_code(path, tenant, raw):
+    row_id = make(path, tenant)
+    api = Api(tenant.admin_key)
+    answer = api.client.put(f"/v1/{path}/{row_id}", raw, content_type="application/json")
+    assert code(answer) == (400, "AB01")
+
+
+@every
+def test_a_method_that_a_route_lacks_is_a_405(path, tenant, api):
+    answer = api.client.patch(f"/v1/{path}/x", {}, content_type="application/json")
+    assert answer.status_code == 405
+    assert answer.json()["success"] is False
+
+
+@every
+@pytest.mark.parametrize("named", ["%00", "x" * 3000, "%F0%9F%92%A9", "..", "'--"])
+def test_a_name_that_no_row_can_have_is_a_404(path, tenant, api, named):
+    assert api.get(f"{path}/{named}").status_code == 404
+
+
+@every_whole
+@pytest.mark.parametrize("query", [{"page_size": "0"}, {"page_size": "x"}, {"current_page": "-1"}, {"page_size": "٣"}])
+def test_a_page_that_cannot_be_is_a_400(path, api, query):
+    assert code(api.get(path, **query)) == (400, "AB01")
+
+
+@every_whole
+def test_both_spellings_of_paging_are_understood(path, tenant, api):
+    made = {make(path, tenant) for _ in range(2)}
+    first = api.get(path, page_size=1, current_page=0).json()
+    second = api.get(path, pageSize=1, currentPage=1).json()
+    assert len(first["data"]) == len(second["data"]) == 1
+    assert first["data"][0]["id"] != second["data"][0]["id"]
+    assert first["total"] == second["total"] >= len(made)
+
+
+@every
+def test_every_answer_names_its_trace_so_that_sdks_do_not_repeat_it(path, api):
+    for answer in (api.get(path), Api().get(path), api.get(f"{path}/x"), api.get("no/such/route")):
+        assert answer.headers["x-portkey-trace-id"]
+        assert answer.headers["x-portkey-request-id"]
+        assert answer.headers["content-type"].startswith("application/json")
