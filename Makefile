@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up organisation test test-fast lint fmt lock env bench clean
+.PHONY: help setup up organisation test test-fast lint fmt lock env catalog bench clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ lock: setup ## resolve the dependencies anew, into deploy/requirements
 
 env: setup ## write deploy/env.example from the settings
 	@$(RUN) deploy.local.env_example
+
+catalog: setup ## write shared/catalog/catalog.json from the providers
+	@$(RUN) data_plane catalog > shared/catalog/catalog.json.new
+	@mv shared/catalog/catalog.json.new shared/catalog/catalog.json
 
 bench: setup ## CPU and latency of the gateway beside a bare proxy
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.bench

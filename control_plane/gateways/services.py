@@ -31,13 +31,24 @@ LIVE_FOR: Final = timedelta(minutes=3)
 KEY_BYTES: Final = 32
 
 
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that was just made; its text exists nowhere else."""
+
+    text: Secret
+
+    def shown_once(self) -> str:
+        """Return the plain text, for the one answer that shows it to its owner."""
+        return self.text.reveal()
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def create_enrolment(
     organisation: Organisation, group_name: str, *, serves_all: bool = False, lifetime: timedelta = TOKEN_LIFETIME
-) -> Secret:
+) -> "NewToken":
     """Return a new one-time token that lets one gateway group enrol; only its hash is stored."""
     token = f"ghe-{secrets.token_urlsafe(32)}"
     EnrolmentToken.objects.create(
@@ -47,7 +58,7 @@ def create_enrolment(
         serves_all=serves_all,
         expires_at=timezone.now() + lifetime,
     )
-    return Secret(token)
+    return NewToken(Secret(token))
 
 
 def _raw_key(text: str, name: str) -> bytes:

@@ -5,6 +5,7 @@ envelope that is being checked.  The first root is pinned by digest at enrolment
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from securesystemslib.exceptions import VerificationError
@@ -126,7 +127,7 @@ def follow_root(current: TrustedRoot, content: bytes) -> TrustedRoot:
 
 
 def make_root(
-    *, version: int, keys: dict[str, list[Key]], threshold: int, epoch: int = 1, compromised: tuple[str, ...] = ()
+    *, version: int, keys: Mapping[str, Sequence[Key]], threshold: int, epoch: int = 1, compromised: tuple[str, ...] = ()
 ) -> bytes:
     """Return the payload of a root; `keys` maps the roles root, targets and timestamp to their public keys."""
     extra: dict[str, Any] = {"x-epoch": epoch, "x-compromised": list(compromised)}

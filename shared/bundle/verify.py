@@ -64,8 +64,14 @@ def _check_audience(signed: Any, identity: Identity) -> None:
 
 
 def hinted_root_version(head_envelope_payload: bytes) -> int:
-    """Return the root version that an unverified head names: a hint to fetch the chain, nothing more."""
-    return _decode(head_envelope_payload, Head).root_version
+    """Return the root version that an unverified head names: a hint to fetch the chain, nothing more.
+
+    0 when it cannot be read: what is wrong with the head is said when it is verified.
+    """
+    try:
+        return _decode(head_envelope_payload, Head).root_version
+    except BundleRejected:
+        return 0
 
 
 def check_head(root: TrustedRoot, content: bytes, identity: Identity, marks: Marks) -> Head:

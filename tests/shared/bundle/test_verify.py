@@ -113,8 +113,15 @@ def test_an_expired_head_that_is_newer_is_still_taken():
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"_type":"manifest"}', b"[" * 100_000])
-def test_a_payload_that_is_no_head_is_refused(payload):
-    assert code(hinted_root_version, payload) == "schema_invalid"
+def test_a_payload_that_is_no_head_hints_at_no_root(payload):
+    assert hinted_root_version(payload) == 0
+
+
+def test_a_signed_payload_that_is_no_head_is_refused():
+    from shared.bundle.model import HEAD_TYPE
+    from shared.bundle.trust import sign_envelope
+
+    assert code(check_head, ROOT, sign_envelope(b"[]", HEAD_TYPE, [KIT.freshness]), IDENTITY, Marks()) == "schema_invalid"
 
 
 def test_the_identity_is_compared_as_a_whole():

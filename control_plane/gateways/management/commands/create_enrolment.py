@@ -32,4 +32,4 @@ class Command(BaseCommand):
         except SigningKeysMissing as fault:
             raise CommandError(str(fault)) from None
         token = create_enrolment(found[0], options["group"], serves_all=options["serves_all"])
-        self.stdout.write(json.dumps({"token": token.reveal(), "root_sha256": root}))
+        self.stdout.write(json.dumps({"token": token.shown_once(), "root_sha256": root}))

@@ -1,0 +1,1 @@
+"""Integrations and virtual keys: accounts with providers, and their names in requests."""

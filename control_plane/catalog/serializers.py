@@ -1,0 +1,157 @@
+"""Integrations and virtual keys as the Admin API reads and writes them."""
+
+from typing import Any, Final
+
+from rest_framework import serializers
+
+from control_plane.catalog.models import Integration, VirtualKey
+from control_plane.core.audit import names_secret
+from control_plane.core.fields import CredentialField, RateLimitsField, SlugField, UsageLimitsField, future, iso
+from control_plane.core.serializers import TenantSerializer
+
+Json = dict[str, Any]
+
+#: Fields of virtual keys as older clients name them, and what they are called in configurations.
+LEGACY_SETTINGS: Final = {
+    "apiVersion": "api_version", "resourceName": "resource_name", "deploymentName": "deployment_id",
+}  # fmt: skip
+
+
+class ConfigurationsField(serializers.JSONField):
+    """Further settings of an account: text by name, and none of them a credential."""
+
+    def to_internal_value(self, data: Any) -> Json:
+        """Return the settings; raise ValidationError for one that is no text, or that must not be kept in plain."""
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("must be an object")
+        settings: Json = {}
+        for name, value in data.items():
+            if value is None:
+                continue
+            if names_secret(name):
+                raise serializers.ValidationError(f"{name}: credentials other than `key` are not supported yet")
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise serializers.ValidationError(f"{name}: must be a text")
+            settings[name] = str(value)
+        return settings
+
+
+class _LimitedSerializer(TenantSerializer):
+    """What all virtual keys have."""
+
+    name = serializers.CharField(max_length=255)
+    note = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
+    slug = SlugField()
+    usage_limits = UsageLimitsField(required=False, allow_null=True)
+    rate_limits = RateLimitsField(required=False, allow_null=True)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, validators=[future])
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
+
+
+class VirtualKeySerializer(_LimitedSerializer):
+    """A request to make or change a virtual key with a credential of its own."""
+
+    provider = serializers.CharField(max_length=80)
+    key = CredentialField()
+    custom_host = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=2048)
+    model_config = ConfigurationsField(required=False)
+    configurations = ConfigurationsField(required=False)
+    apiVersion = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the contract's name
+    resourceName = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the contract's name
+    deploymentName = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the same
+
+    def validate(self, attrs: Json) -> Json:
+        """Gather the settings of the account, which clients send in three places, under `configurations`."""
+        found: Json = {**attrs.pop("model_config", {}), **attrs.pop("configurations", {})}
+        for old, new in LEGACY_SETTINGS.items():
+            if attrs.get(old):
+                found[new] = attrs[old]
+            attrs.pop(old, None)
+        if "custom_host" in attrs:
+            found["custom_host"] = attrs.pop("custom_host")
+        return {**attrs, "configurations": found} if found else attrs
+
+
+class ProviderSerializer(_LimitedSerializer):
+    """A request to make or change a virtual key of an integration that exists."""
+
+    integration_id = serializers.CharField(max_length=255)
+
+
+class IntegrationSerializer(TenantSerializer):
+    """A request to make or change an integration."""
+
+    name = serializers.CharField(max_length=255)
+    slug = SlugField()
+    ai_provider_id = serializers.CharField(max_length=80)
+    key = CredentialField()
+    description = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
+    configurations = ConfigurationsField(required=False)
+    create_default_provider = serializers.BooleanField(required=False, default=True)
+    default_provider_slug = SlugField()
+
+
+def integration_json(row: Integration) -> Json:
+    """Return an integration as the API shows it, its key masked."""
+    return {
+        "id": str(row.pk),
+        "slug": row.slug,
+        "organisation_id": str(row.organisation_id),
+        "workspace_id": str(row.workspace_id) if row.workspace_id else None,
+        "ai_provider_id": row.ai_provider_id,
+        "name": row.name,
+        "description": row.description or None,
+        "status": row.status,
+        "type": "workspace" if row.workspace_id else "organisation",
+        "configurations": row.configurations,
+        "masked_key": row.masked_key,
+        "allow_all_models": row.allow_all_models,
+        "created_at": iso(row.created_at),
+        "last_updated_at": iso(row.last_updated_at),
+        "object": "integration",
+    }
+
+
+def _common_json(row: VirtualKey) -> Json:
+    return {
+        "id": str(row.pk),
+        "slug": row.slug,
+        "name": row.name,
+        "note": row.note or None,
+        "status": row.status,
+        "organisation_id": str(row.organisation_id),
+        "workspace_id": str(row.workspace_id),
+        "integration_id": str(row.integration_id),
+        "usage_limits": row.usage_limits,
+        "reset_usage": None,
+        "expires_at": iso(row.expires_at),
+        "created_at": iso(row.created_at),
+        "last_updated_at": iso(row.last_updated_at),
+    }
+
+
+def virtual_key_json(row: VirtualKey) -> Json:
+    """Return a virtual key as `/virtual-keys` shows it, its key masked."""
+    return {
+        **_common_json(row),
+        "provider": row.integration.ai_provider_id,
+        "key": row.integration.masked_key,
+        "model_config": row.integration.configurations,
+        "rate_limits": row.rate_limits or None,
+        "object": "virtual-key",
+    }
+
+
+def provider_json(row: VirtualKey) -> Json:
+    """Return a virtual key as `/providers/{slug}` shows it."""
+    return {
+        **_common_json(row),
+        "ai_provider_id": row.integration.ai_provider_id,
+        "rate_limits": row.rate_limits,
+        "object": "provider",
+    }
+
+
+def listed_provider_json(row: VirtualKey) -> Json:
+    """Return a virtual key as a list of `/providers` shows it: there SDKs take one rate limit, not a list."""
+    return {**provider_json(row), "rate_limits": row.rate_limits[0] if row.rate_limits else None}

@@ -1,0 +1,1 @@
+"""Configs and their immutable versions."""

@@ -1,0 +1,207 @@
+"""What is a resource of the Admin API?  Its viewset says what is special; tenancy, scopes and shapes come from here.
+
+A viewset of any installed app is found by `@resource`, in the app's module `viewsets`.  Every change runs in one
+transaction with the audit row and the outbox row that its service writes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, ClassVar, Final, TypeVar
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from control_plane.core.errors import Invalid, Missing
+from control_plane.core.permissions import HasScope
+from control_plane.core.principal import Principal, principal_of
+from control_plane.core.tenancy import by_id_or_slug, resolve_workspace, visible_to
+
+Json = dict[str, Any]
+ViewSet = TypeVar("ViewSet", bound="type[ScopedViewSet]")
+
+VERBS: Final = {
+    "list": "list", "create": "create", "retrieve": "read", "update": "update", "destroy": "delete",
+}  # fmt: skip
+
+
+def filters_of(request: Request) -> dict[str, str]:
+    """Return the query's parameters that are not empty; one that PostgreSQL cannot compare with matches nothing."""
+    return {name: str(value).replace("\x00", "\ufffd") for name, value in request.query_params.items() if value}
+
+
+class ScopedViewSet(GenericViewSet[Any]):
+    """Isolation and scopes; register a subclass with `@resource`.
+
+    `scope` is the first half of its scopes, `verbs` maps actions beyond the usual five to the second.
+    """
+
+    permission_classes = (HasScope,)
+    lookup_value_regex = "[^/]+"
+    slug_field: ClassVar[str | None] = "slug"
+    scope: ClassVar[str] = ""
+    verbs: ClassVar[dict[str, str]] = {}
+    path: ClassVar[str] = ""
+
+    @property
+    def principal(self) -> Principal:
+        """The authenticated caller."""
+        return principal_of(self.request)
+
+    def scopes_of(self, action: str) -> frozenset[str]:
+        """Return the scopes any of which allows `action`."""
+        return frozenset({f"{self.scope}.{(VERBS | self.verbs)[action]}"})
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows that the caller may know of, narrowed to the workspace that the query names."""
+        rows = visible_to(super().get_queryset(), self.principal)
+        given = self.request.query_params.get("workspace_id")
+        field: str | None = getattr(rows.model, "workspace_field", None)
+        if given and field and field != "id":
+            rows = rows.filter(**{field: resolve_workspace(self.principal, given).pk})
+        return rows
+
+    def get_object(self) -> Any:
+        """Return the row that the path names, by UUID or slug.  Raises Missing, or Invalid when several match."""
+        named = by_id_or_slug(str(self.kwargs["pk"]), self.slug_field)
+        found = list(self.get_queryset().filter(named)[:2])
+        if not found:
+            raise Missing
+        if len(found) > 1:
+            raise Invalid("Several workspaces have an object of that name: say which with workspace_id.")
+        self.check_object_permissions(self.request, found[0])
+        return found[0]
+
+    def body(self) -> Json:
+        """Return the request's JSON object."""
+        given = self.request.data
+        if not isinstance(given, dict):
+            raise Invalid("The body must be a JSON object.")
+        return given
+
+    def checked(self, serializer_class: type[BaseSerializer[Any]], *, partial: bool = False) -> Json:
+        """Return the validated body; raise ValidationError with every fault."""
+        serializer = serializer_class(data=self.body(), partial=partial, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        checked: Json = serializer.validated_data
+        return checked
+
+
+class ReadOnlyViewSet(ScopedViewSet, ABC):
+    """List and retrieve; a subclass gives `queryset` and `show`."""
+
+    @abstractmethod
+    def show(self, row: Any) -> Json:
+        """Return the whole JSON form of a row."""
+
+    def show_in_list(self, row: Any) -> Json:
+        """Return the JSON form of a row among others."""
+        return self.show(row)
+
+    def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer one page of the rows."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([self.show_in_list(row) for row in page or ()])
+
+    def retrieve(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer one row."""
+        return Response(self.show(self.get_object()))
+
+
+class ResourceViewSet(ReadOnlyViewSet):
+    """The five usual operations; a subclass gives `queryset`, `serializer_class`, `show`, and what changes mean.
+
+    `make`, `change` and `remove` call a service and return the answer, always an object: SDKs cannot read less.
+    `example` is a body that makes a row, `example_change` one that changes it: the contract tests use both.
+    """
+
+    example: ClassVar[Json] = {}
+    example_change: ClassVar[Json] = {}
+
+    @abstractmethod
+    def make(self, given: Json) -> Json:
+        """Make a row of a validated body."""
+
+    @abstractmethod
+    def change(self, row: Any, given: Json) -> Json:
+        """Change a row by a validated body, which names only what changes."""
+
+    @abstractmethod
+    def remove(self, row: Any) -> Json:
+        """Delete a row."""
+
+    def create(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Make a row."""
+        given = self.checked(self.get_serializer_class())
+        with transaction.atomic():
+            return Response(self.make(given))
+
+    def update(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Change a row."""
+        row = self.get_object()
+        given = self.checked(self.get_serializer_class(), partial=True)
+        with transaction.atomic():
+            return Response(self.change(row, given))
+
+    def destroy(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Delete a row; a body is allowed and means nothing."""
+        row = self.get_object()
+        with transaction.atomic():
+            return Response(self.remove(row))
+
+
+_REGISTRY: Final[dict[str, type[ScopedViewSet]]] = {}
+
+
+def resource(path: str, *, scope: str | None = None) -> Callable[[ViewSet], ViewSet]:
+    """Serve a viewset under `/v1/<path>`; its scopes begin with `scope`, by default the path in snake case.
+
+    `path` may hold a named group, such as `admin/workspaces/(?P<workspace>[^/]+)/users`.
+    """
+
+    def register(viewset: ViewSet) -> ViewSet:
+        if path in _REGISTRY:
+            raise ValueError(f"two viewsets claim /v1/{path}")
+        viewset.path = path
+        viewset.scope = scope or path.replace("-", "_")
+        _REGISTRY[path] = viewset
+        return viewset
+
+    return register
+
+
+def discover() -> dict[str, type[ScopedViewSet]]:
+    """Import the `viewsets` of every app of ours and return all resources by path."""
+    for config in apps.get_app_configs():
+        name = f"{config.name}.viewsets"
+        if config.name.startswith("control_plane.") and find_spec(name):
+            import_module(name)
+    return dict(sorted(_REGISTRY.items()))
+
+
+class _Router(SimpleRouter):
+    """Routes without a trailing slash, as clients write them; one is accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trailing_slash = "/?"
+
+
+def build_router() -> SimpleRouter:
+    """Return the router of the whole Admin API."""
+    router = _Router()
+    for path, viewset in _longest_first(discover()):
+        router.register(path, viewset, basename=f"api-{viewset.scope}-{viewset.__name__.lower()}")
+    return router
+
+
+def _longest_first(resources: dict[str, type[ScopedViewSet]]) -> Iterator[tuple[str, type[ScopedViewSet]]]:
+    """Yield nested paths before the paths that they are below of."""
+    yield from sorted(resources.items(), key=lambda item: (-len(item[0]), item[0]))

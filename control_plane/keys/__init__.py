@@ -1,0 +1,1 @@
+"""API keys: what callers present to gateways and to the Admin API."""

@@ -1,0 +1,10 @@
+"""The app's configuration."""
+
+from django.apps import AppConfig
+
+
+class KeysConfig(AppConfig):
+    """API keys."""
+
+    name = "control_plane.keys"
+    label = "keys"

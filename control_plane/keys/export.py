@@ -1,0 +1,34 @@
+"""What gateways need to know of API keys; keys of the whole organisation are for the Admin API only."""
+
+from collections.abc import Iterator
+
+import msgspec
+from django.utils import timezone
+
+from control_plane.core.scopes import ORGANISATION_KEY
+from control_plane.keys.models import ApiKey
+from control_plane.orgs.models import Organisation
+from shared.schema.rows import ApiKeyRow
+
+
+def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struct]]:
+    """Yield (section, row id, row) for each workspace key that has not expired."""
+    now = timezone.now()
+    rows = ApiKey.objects.filter(organisation=organisation).exclude(type=ORGANISATION_KEY)
+    for key in rows.select_related("user").iterator():
+        if key.expires_at is not None and key.expires_at <= now:
+            continue
+        row = ApiKeyRow(
+            id=str(key.pk),
+            org=str(organisation.pk),
+            ws=str(key.workspace_id),
+            hashes=key.hashes_at(now),
+            scopes=frozenset(key.scopes),
+            name=key.name,
+            user=key.user.email if key.user else None,
+            expires=key.expires_at.timestamp() if key.expires_at else None,
+            config=key.defaults.get("config_id"),
+            allow_config_override=key.defaults.get("allow_config_override", True),
+            metadata=key.defaults.get("metadata") or {},
+        )
+        yield "api_keys", str(key.pk), row

@@ -1,0 +1,45 @@
+"""Records in the Admin API: one by its id, and lists bounded in time."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from control_plane.core.errors import Missing
+from control_plane.core.resources import ScopedViewSet, resource
+from control_plane.core.tenancy import visible_to
+from control_plane.logs import services
+from control_plane.logs.models import LogRow
+from control_plane.logs.serializers import log_json, metrics_json, names_of, query_of
+
+
+@resource("logs")
+class LogViewSet(ScopedViewSet):
+    """Records of the caller's workspaces; whoever may make requests with a key may read what came of them."""
+
+    queryset = LogRow.objects.all()
+
+    def scopes_of(self, action: str) -> frozenset[str]:
+        """Return the scopes any of which allows `action`."""
+        if action == "list":
+            return frozenset({"logs.view", "logs.list"})
+        return frozenset({"logs.view", "completions.write", "logs.write"})
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows that the caller may know of."""
+        return visible_to(LogRow.objects.all(), self.principal)
+
+    def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer one page of records, the newest first."""
+        page = services.find_logs(self.principal, query_of(self.principal, request.query_params))
+        names = names_of(page.rows)
+        listed = [metrics_json(row, names) for row in page.rows]
+        return Response({"object": "list", "data": listed, "next_cursor": page.next_cursor})
+
+    def retrieve(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer one record with its bodies and attempts."""
+        row = services.find_log(self.principal, str(self.kwargs["pk"]))
+        if row is None:
+            raise Missing
+        return Response(log_json(row, services.attempts_of(row), services.bodies_of(row)))

@@ -1,0 +1,1 @@
+"""Organisations, their workspaces, and who belongs to them."""

@@ -1,0 +1,98 @@
+"""Workspaces and their members as the Admin API reads and writes them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from control_plane.core.fields import MetadataField, RateLimitsField, UsageLimitsField, iso
+from control_plane.orgs.models import PAYLOAD_POLICIES, WORKSPACE_ROLES, Membership, Workspace, WorkspaceMembership
+
+Json = dict[str, Any]
+
+
+class DefaultsSerializer(serializers.Serializer[Any]):
+    """What requests of the workspace carry unless they say otherwise."""
+
+    metadata = MetadataField(required=False)
+    input_guardrails = serializers.ListField(child=serializers.CharField(max_length=255), required=False)
+    output_guardrails = serializers.ListField(child=serializers.CharField(max_length=255), required=False)
+    user_api_key_config = serializers.CharField(max_length=255, required=False, allow_null=True)
+
+
+class WorkspaceSerializer(serializers.Serializer[Any]):
+    """A request to make or change a workspace."""
+
+    name = serializers.CharField(max_length=255)
+    description = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
+    defaults = DefaultsSerializer(required=False, allow_null=True)
+    users = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=1000)
+    payload_policy = serializers.ChoiceField(choices=PAYLOAD_POLICIES, required=False)
+    usage_limits = UsageLimitsField(required=False, allow_null=True)
+    rate_limits = RateLimitsField(required=False, allow_null=True)
+
+
+class WorkspaceUserSerializer(serializers.Serializer[Any]):
+    """One user and their role."""
+
+    id = serializers.UUIDField()
+    role = serializers.ChoiceField(choices=WORKSPACE_ROLES, default="member")
+
+
+class WorkspaceUsersSerializer(serializers.Serializer[Any]):
+    """A request to add users to a workspace."""
+
+    users = WorkspaceUserSerializer(many=True, allow_empty=False)
+
+
+class WorkspaceRoleSerializer(serializers.Serializer[Any]):
+    """A request to give a user of a workspace another role."""
+
+    role = serializers.ChoiceField(choices=WORKSPACE_ROLES)
+
+
+def workspace_json(workspace: Workspace) -> Json:
+    """Return a workspace as the API shows it."""
+    is_default = int(workspace.is_default)
+    return {
+        "id": str(workspace.pk),
+        "slug": workspace.slug,
+        "name": workspace.name,
+        "description": workspace.description or None,
+        "organisation_id": str(workspace.organisation_id),
+        "is_default": is_default,
+        "payload_policy": workspace.payload_policy,
+        "defaults": {"metadata": {}, **workspace.defaults, "is_default": is_default, "object": "workspace"},
+        "usage_limits": [workspace.usage_limits] if workspace.usage_limits else [],
+        "rate_limits": workspace.rate_limits,
+        "created_at": iso(workspace.created_at),
+        "last_updated_at": iso(workspace.last_updated_at),
+        "object": "workspace",
+    }
+
+
+def member_json(member: WorkspaceMembership, org_role: str) -> Json:
+    """Return a user of a workspace as the API shows them."""
+    return {
+        "object": "workspace-user",
+        "id": str(member.user_id),
+        "first_name": member.user.first_name,
+        "last_name": member.user.last_name,
+        "email": member.user.email,
+        "org_role": org_role,
+        "role": member.role,
+        "status": "active",
+        "workspace_id": str(member.workspace_id),
+        "scopes": [],
+        "settings": None,
+        "created_at": iso(member.created_at),
+        "last_updated_at": iso(member.last_updated_at),
+    }
+
+
+def members_json(workspace: Workspace) -> list[Json]:
+    """Return all users of a workspace as the API shows them."""
+    roles = dict(Membership.objects.filter(organisation_id=workspace.organisation_id).values_list("user_id", "role"))
+    return [
+        member_json(member, roles.get(member.user_id, "member"))
+        for member in workspace.memberships.select_related("user")
+    ]

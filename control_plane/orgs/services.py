@@ -1,0 +1,177 @@
+"""Changes of organisations, workspaces and memberships; each with its audit row and outbox row."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import models, transaction
+
+from control_plane.accounts.models import User
+from control_plane.core import audit
+from control_plane.core.errors import Conflict, Invalid
+from control_plane.core.fields import slug_of
+from control_plane.core.outbox import touch
+from control_plane.core.principal import Principal, system_actor
+from control_plane.core.scopes import OF_ROLE
+from control_plane.orgs.models import Membership, Organisation, Workspace, WorkspaceMembership
+from control_plane.orgs.serializers import member_json, workspace_json
+from shared.ids import make_slug
+
+DEFAULT_WORKSPACE_NAME: Final = "Shared Team Workspace"
+_FIELDS: Final = ("name", "payload_policy", "usage_limits")
+
+
+@transaction.atomic
+def create_organisation(name: str, *, block_inline: bool) -> tuple[Organisation, Workspace]:
+    """Make an organisation and its default workspace.  Raises Invalid for a name that is blank or too long."""
+    name = name.strip()
+    if not name or len(name) > 255 or "\x00" in name:
+        raise Invalid("the name of an organisation has 1 to 255 characters")
+    organisation = Organisation.objects.create(
+        name=name, slug=make_slug(slug_of(name, "organisation"), 6), block_inline=block_inline
+    )
+    actor = system_actor(organisation)
+    audit.record(actor, "create", organisation, after={"name": name, "block_inline": block_inline})
+    workspace = create_workspace(actor, DEFAULT_WORKSPACE_NAME, is_default=True)
+    touch(organisation, ["orgs"])
+    return organisation, workspace
+
+
+@transaction.atomic
+def set_block_inline(actor: Principal, organisation: Organisation, *, block_inline: bool) -> None:
+    """Turn saved-only mode on or off."""
+    before = {"block_inline": organisation.block_inline}
+    organisation.block_inline = block_inline
+    organisation.save()
+    audit.record(actor, "update", organisation, before=before, after={"block_inline": block_inline})
+    touch(organisation, ["orgs"])
+
+
+@transaction.atomic
+def create_workspace(
+    actor: Principal, name: str, *, is_default: bool = False, users: Iterable[UUID] = (), **fields: Any
+) -> Workspace:
+    """Make a workspace of the actor's organisation, with `users` as members of it.
+
+    `fields` are `description`, `defaults`, `payload_policy`, `usage_limits`, `rate_limits`.  Raises Invalid when a
+    user does not belong to the organisation.
+    """
+    workspace = Workspace(organisation_id=actor.organisation_id, is_default=is_default)
+    _assign(workspace, {"name": name, **fields})
+    workspace.save()
+    for user_id in users:
+        add_workspace_user(actor, workspace, user_id, "member")
+    audit.record(actor, "create", workspace, after=workspace_json(workspace))
+    touch(workspace.organisation_id, ["workspaces"])
+    return workspace
+
+
+def _assign(workspace: Workspace, given: Mapping[str, Any]) -> None:
+    """Put the given values into the row; None clears what may be empty."""
+    for field in _FIELDS:
+        if field in given:
+            setattr(workspace, field, given[field])
+    if "description" in given:
+        workspace.description = given["description"] or ""
+    if "rate_limits" in given:
+        workspace.rate_limits = given["rate_limits"] or []
+    if "defaults" in given:
+        workspace.defaults = dict(given["defaults"] or {})
+
+
+@transaction.atomic
+def update_workspace(actor: Principal, workspace: Workspace, given: Mapping[str, Any]) -> Workspace:
+    """Change what `given` names of a workspace; fields as in `create_workspace`."""
+    before = workspace_json(workspace)
+    _assign(workspace, given)
+    workspace.save()
+    audit.record(actor, "update", workspace, before=before, after=workspace_json(workspace))
+    touch(workspace.organisation_id, ["workspaces"])
+    return workspace
+
+
+def resources_of(workspace: Workspace) -> dict[str, int]:
+    """Return how many rows of each kind keep the workspace from being deleted; kinds without any are left out."""
+    counts = {}
+    for relation in Workspace._meta.get_fields(include_hidden=True):  # noqa: SLF001 -- Django's documented API
+        if isinstance(relation, models.ManyToOneRel) and relation.on_delete is models.PROTECT:
+            model: Any = relation.related_model
+            count = model.objects.filter(**{relation.field.name: workspace}).count()
+            if count:
+                counts[str(model._meta.verbose_name_plural)] = count  # noqa: SLF001 -- Django's documented API
+    return counts
+
+
+@transaction.atomic
+def delete_workspace(actor: Principal, workspace: Workspace) -> None:
+    """Delete an empty workspace.  Raises Invalid for the default one, Conflict while it has resources."""
+    if workspace.is_default:
+        raise Invalid("The default workspace cannot be deleted.")
+    left = resources_of(workspace)
+    if left:
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
+        raise Conflict(f"The workspace still has resources: {listed}. Delete them first.")
+    audit.record(actor, "delete", workspace, before=workspace_json(workspace))
+    organisation_id = workspace.organisation_id
+    workspace.delete()
+    touch(organisation_id, ["workspaces"])
+
+
+@transaction.atomic
+def add_member(actor: Principal, user: User, role: str) -> Membership:
+    """Make `user` a member of the actor's organisation, or give them another role."""
+    membership, _ = Membership.objects.update_or_create(
+        organisation_id=actor.organisation_id, user=user, defaults={"role": role}
+    )
+    audit.record(actor, "create", membership, after={"user_id": str(user.pk), "role": role})
+    return membership
+
+
+@transaction.atomic
+def add_workspace_user(actor: Principal, workspace: Workspace, user_id: UUID, role: str) -> WorkspaceMembership:
+    """Let a member of the organisation join a workspace, or give them another role in it.
+
+    Raises Invalid when the user does not belong to the organisation.
+    """
+    membership = Membership.objects.filter(organisation_id=workspace.organisation_id, user_id=user_id).first()
+    if membership is None:
+        raise Invalid(f"users: {user_id} is no member of the organisation")
+    member, made = WorkspaceMembership.objects.update_or_create(
+        workspace=workspace, user_id=user_id, defaults={"role": role}
+    )
+    audit.record(actor, "create" if made else "update", member, after=member_json(member, membership.role))
+    return member
+
+
+@transaction.atomic
+def remove_workspace_user(actor: Principal, member: WorkspaceMembership) -> None:
+    """Take a user out of a workspace."""
+    audit.record(actor, "delete", member, before={"user_id": str(member.user_id), "role": member.role})
+    member.delete()
+
+
+def principal_of_user(user: User, organisation_id: UUID | None = None) -> Principal | None:
+    """Return what a signed-in person is in one of their organisations, by default the first that they joined.
+
+    None when they belong to none, or not to that one.  Owners and admins reach every workspace, members those that
+    they joined.
+    """
+    memberships = Membership.objects.filter(user=user, organisation__status="active").order_by("created_at", "pk")
+    if organisation_id is not None:
+        memberships = memberships.filter(organisation_id=organisation_id)
+    membership = memberships.first()
+    if membership is None or not user.is_active:
+        return None
+    workspaces: frozenset[UUID] | None = None
+    if membership.role == "member":
+        joined = WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id)
+        workspaces = frozenset(joined.values_list("workspace_id", flat=True))
+    return Principal(
+        kind="user",
+        id=str(user.pk),
+        name=user.email,
+        organisation_id=membership.organisation_id,
+        workspace_ids=workspaces,
+        scopes=OF_ROLE[membership.role],
+        user_id=user.pk,
+    )

@@ -1,0 +1,27 @@
+"""Which providers are there, and where does each one live?  Reads `catalog.json`, which is generated."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+import msgspec
+
+
+class ProviderEntry(msgspec.Struct, frozen=True):
+    """One provider; `base_url` is None when every account has its own, `price_source` names its price list."""
+
+    label: str
+    base_url: str | None = None
+    price_source: str | None = None
+
+
+class _Catalog(msgspec.Struct, frozen=True):
+    providers: dict[str, ProviderEntry]
+
+
+@cache
+def providers() -> Mapping[str, ProviderEntry]:
+    """Return every provider by id.  The file is part of the release, so it is read once for each process."""
+    raw = files("shared.catalog").joinpath("catalog.json").read_bytes()
+    return MappingProxyType(msgspec.json.decode(raw, type=_Catalog).providers)
