@@ -1,0 +1,63 @@
+"""The gateway is killed under load, again and again; what it wrote arrives once."""
+
+import threading
+
+import msgspec
+
+from data_plane.recorder.spool import HEADER_BYTES
+from shared.frames import RECORD, FrameBroken, iter_frames
+from shared.schema.log_record import LogRecord
+from tests.system.system_kit import wait_for
+
+KILLS = 20
+
+
+def written(state):
+    """Return the ids of all records that lie whole in the spool."""
+    ids = set()
+    for path in (state / "spool" / "usage").glob("*/0*"):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        try:
+            for frame in iter_frames(content, HEADER_BYTES):
+                if frame.kind == RECORD:
+                    ids.add(msgspec.msgpack.decode(frame.payload, type=LogRecord).id)
+        except FrameBroken:
+            pass
+    return ids
+
+
+def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
+    stop, answered = threading.Event(), []
+
+    def load():
+        while not stop.is_set():
+            status, _, headers = system.chat(timeout_s=2)
+            if status == 200:
+                answered.append(headers["x-portkey-request-id"])
+
+    threads = [threading.Thread(target=load) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    seen = set()
+    try:
+        for _ in range(KILLS):
+            reached = len(answered)
+            wait_for(lambda reached=reached: len(answered) > reached + 25, "the load runs")
+            system.programs["gateway"].kill()
+            seen |= written(system.state)
+            system.start("gateway")
+            wait_for(lambda: system.chat(timeout_s=2)[0] == 200, "the gateway is back")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(seen) > KILLS
+    wait_for(lambda: not seen - system.stored().keys(), "every written record is stored", bound_s=90, every_s=0.5)
+    counts = system.stored()
+    assert {counts[record_id] for record_id in seen} == {1}
+    assert set(counts.values()) == {1}
+    lost = set(answered) - counts.keys()
+    assert len(lost) <= KILLS * 6 * 2, "only what was in the queue at a kill may be missing"
