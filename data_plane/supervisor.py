@@ -159,8 +159,9 @@ class Supervisor:
 
 
 def harden() -> None:
-    """Write no core dumps: they would hold provider keys in plain text."""
+    """Write no core dumps, which would hold provider keys in plain text, and no file that others can read."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
 
 
 def clean_metrics() -> None:

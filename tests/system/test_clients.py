@@ -18,8 +18,19 @@ def client(system):
     made.close()
 
 
-def admin(system):
-    return portkey_ai.Portkey(api_key=system.admin_key, base_url=f"{system.control}/v1")
+@pytest.fixture
+def portkey():
+    """Makes Portkey clients, and closes their connections at the end."""
+    made = []
+
+    def make(**arguments):
+        made.append(portkey_ai.Portkey(**arguments))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each._client.close()
+        each.openai_client.close()
 
 
 def test_the_openai_sdk_works_with_a_base_url_and_a_key_alone(client):
@@ -53,8 +64,8 @@ def test_the_openai_sdk_raises_its_own_errors(system, client):
         stranger.chat.completions.create(model="@demo/gpt-4o", messages=CHAT)
 
 
-def test_the_portkey_sdk_administers_and_calls_what_it_made(system):
-    made_by = admin(system)
+def test_the_portkey_sdk_administers_and_calls_what_it_made(system, portkey):
+    made_by = portkey(api_key=system.admin_key, base_url=f"{system.control}/v1")
     workspace = made_by.admin.workspaces.create(name="Team A")
     virtual_key = made_by.virtual_keys.create(
         name="Team provider", provider="openai", key="demo-key", workspace_id=workspace.id, custom_host=system.provider
@@ -63,13 +74,13 @@ def test_the_portkey_sdk_administers_and_calls_what_it_made(system):
         name="Team config", config={"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": virtual_key.slug}]}, workspace_id=workspace.id
     )
     key = made_by.api_keys.create(type="workspace", sub_type="service", name="team", workspace_id=workspace.id, scopes=["completions.write"])
-    caller = portkey_ai.Portkey(api_key=key.key, base_url=f"{system.gateway}/v1", config=config.slug)
+    caller = portkey(api_key=key.key, base_url=f"{system.gateway}/v1", config=config.slug)
     answer = caller.chat.completions.create(model="gpt-4o", messages=CHAT)
     assert "Hello there" in answer.choices[0].message.content
     assert answer.get_headers()["last-used-option-index"] == "config.targets[0]"
     streamed = caller.chat.completions.create(model="gpt-4o", messages=CHAT, stream=True)
     assert "Hello there" in "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
-    by_header = portkey_ai.Portkey(api_key=key.key, base_url=f"{system.gateway}/v1", virtual_key=virtual_key.slug)
+    by_header = portkey(api_key=key.key, base_url=f"{system.gateway}/v1", virtual_key=virtual_key.slug)
     assert by_header.chat.completions.create(model="gpt-4o", messages=CHAT).choices
     made_by.configs.update(slug=config.slug, config={"provider": f"@{virtual_key.slug}"})
     assert made_by.configs.retrieve(slug=config.slug).config in ({"provider": f"@{virtual_key.slug}"}, json.dumps({"provider": f"@{virtual_key.slug}"}))
