@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from control_plane.accounts.models import SetupLink, User, normal_email
+from control_plane.core.showing import shown_once
 from shared.redact import Secret
 
 LINK_LIFETIME: Final = timedelta(days=7)
@@ -39,7 +40,7 @@ def create_setup_link(user: User, *, lifetime: timedelta = LINK_LIFETIME) -> Sec
 
 def setup_url(token: Secret) -> str:
     """Return the address that a person opens with a set-up token: to be shown once, to that person."""
-    return f"{settings.PUBLIC_URL}/setup/{token.reveal()}"
+    return f"{settings.PUBLIC_URL}/setup/{shown_once(token)}"
 
 
 def peek_setup_token(token: str) -> User | None:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from shared.redact import Secret
 
-SLUG: Final = re.compile(r"[a-zA-Z0-9_-]{1,255}")
+SLUG: Final = re.compile(r"\A[a-zA-Z0-9_-]{1,255}\Z")
 MAX_SECRET_CHARS: Final = 32 * 1024
 
 

@@ -22,6 +22,7 @@ from control_plane.core.scopes import (
     WORKSPACE_USER_KEY,
     refuse_unfit,
 )
+from control_plane.core.showing import shown_once
 from control_plane.core.tenancy import by_id_or_slug
 from control_plane.keys.models import ApiKey
 from control_plane.keys.serializers import LEAST_TRANSITION_MS, api_key_json
@@ -44,7 +45,7 @@ class NewKey:
 
     def shown_once(self) -> str:
         """Return the plain text, for the one answer that shows it to its owner."""
-        return self.text.reveal()
+        return shown_once(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,13 @@ def update_api_key(actor: Principal, row: ApiKey, given: Json) -> ApiKey:
 def rotate_api_key(actor: Principal, row: ApiKey, transition_ms: int = LEAST_TRANSITION_MS) -> NewKey:
     """Give a key a new text; the old one stays valid for `transition_ms` milliseconds.
 
-    Raises Conflict while an earlier rotation is still going on.
+    Raises Conflict while an earlier rotation is still going on, Denied for a key that can do more than the actor:
+    the new text would be a way to its scopes.
     """
     row = ApiKey.objects.select_for_update().get(pk=row.pk)
+    beyond = sorted(set(row.scopes) - grantable(actor, row.type))
+    if beyond and actor.id != str(row.pk):
+        raise Denied(f"You cannot rotate a key with scopes that you lack: {', '.join(beyond)}.")
     now = timezone.now()
     if len(row.hashes_at(now)) > 1:
         raise Conflict("The key is being rotated already: its old secret is still valid.")

@@ -125,7 +125,7 @@ def test_a_key_without_the_scope_is_refused(path, tenant):
 @every_whole
 def test_a_key_that_may_only_read_changes_nothing(path, tenant):
     row_id = make(path, tenant)
-    reading = [s for s in WHOLE[path]().scopes_of("retrieve") | WHOLE[path]().scopes_of("list")]
+    reading = list(WHOLE[path]().scopes_of("retrieve") | WHOLE[path]().scopes_of("list"))
     api = Api(make_key(tenant, reading, key_type=ORGANISATION_KEY).shown_once())
     assert api.get(f"{path}/{row_id}").status_code == 200
     for answer in (

@@ -1,0 +1,112 @@
+"""Which keys are there?  Make one, whose text is shown once, and revoke one."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from control_plane.catalog.models import VirtualKey
+from control_plane.core.principal import Principal
+from control_plane.core.scopes import KEY_TYPES, WORKSPACE_SERVICE_KEY, scope_prefix
+from control_plane.core.tenancy import visible_to
+from control_plane.keys.models import ApiKey
+from control_plane.keys.services import create_workspace_key, delete_api_key
+from control_plane.orgs.models import Workspace
+from control_plane.ui.pages import KEYS, page, refuse, show
+from shared.ids import parse_uuid
+
+#: More than people read; the Admin API lists them all.
+MOST_SHOWN: Final = 200
+_CREATE: Final = f"{scope_prefix(WORKSPACE_SERVICE_KEY)}.create"
+TYPE_TITLES: Final = {
+    "organisation-service": "Organisation, service",
+    "workspace-service": "Workspace, service",
+    "workspace-user": "Workspace, user",
+}
+
+
+class KeyForm(forms.Form):
+    """A new workspace key."""
+
+    name = forms.CharField(label="Name", max_length=255, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    workspace = forms.ChoiceField(label="Workspace")
+
+    def __init__(self, workspaces: list[Workspace], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["workspace"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [(str(each.pk), each.name) for each in workspaces]
+
+
+def _may(principal: Principal, key_type: str, verb: str) -> bool:
+    return principal.allows(f"{scope_prefix(key_type)}.{verb}")
+
+
+def _workspaces(principal: Principal) -> list[Workspace]:
+    return list(visible_to(Workspace.objects.all(), principal))
+
+
+@require_safe
+@page(KEYS)
+def list_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """Show API keys and virtual keys, the newest first; the texts of both are masked."""
+    types = [name for name in KEY_TYPES if _may(principal, name, "list")]
+    api_keys = visible_to(ApiKey.objects.all(), principal).filter(type__in=types).select_related("workspace")
+    virtual_keys = visible_to(VirtualKey.objects.select_related("integration", "workspace"), principal)
+    if not principal.allows("virtual_keys.list"):
+        virtual_keys = virtual_keys.none()
+    facts = {
+        "api_keys": [
+            (row, TYPE_TITLES[row.type], _may(principal, row.type, "delete"))
+            for row in api_keys.order_by("-id")[:MOST_SHOWN]
+        ],
+        "virtual_keys": virtual_keys.order_by("-id")[:MOST_SHOWN],
+        "may_list_api_keys": bool(types),
+        "may_create": principal.allows(_CREATE),
+        "most_shown": MOST_SHOWN,
+    }
+    return show(request, principal, "ui/keys.html", facts)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(KEYS)
+def create_key(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """Make a workspace key and show its text, in the answer itself: it is kept nowhere, so no later page could."""
+    if not principal.allows(_CREATE):
+        return refuse(request, "Your role does not allow making API keys. Ask an owner or admin.")
+    workspaces = _workspaces(principal)
+    form = KeyForm(workspaces, request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return show(request, principal, "ui/key_form.html", {"form": form}, status=400 if form.errors else 200)
+    wanted = UUID(form.cleaned_data["workspace"])
+    workspace = next(each for each in workspaces if each.pk == wanted)
+    made = create_workspace_key(principal, workspace, form.cleaned_data["name"])
+    facts = {
+        "row": made.row,
+        "workspace": workspace,
+        "text": made.shown_once(),
+        "gateway_url": settings.GATEWAY_URL,
+    }
+    return show(request, principal, "ui/key_made.html", facts)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(KEYS)
+def revoke_key(request: HttpRequest, principal: Principal, key_id: str) -> HttpResponse:
+    """Ask whether to revoke a key, then do it."""
+    row_id = parse_uuid(key_id)
+    row = visible_to(ApiKey.objects.all(), principal).filter(pk=row_id).first() if row_id else None
+    if row is None:
+        raise Http404
+    if not _may(principal, row.type, "delete"):
+        return refuse(request, "Your role does not allow revoking this API key. Ask an owner or admin.")
+    if request.method != "POST":
+        return show(request, principal, "ui/key_revoke.html", {"row": row, "type_title": TYPE_TITLES[row.type]})
+    delete_api_key(principal, row)
+    messages.success(request, f"The API key “{row.name}” is revoked.")
+    return redirect("keys")

@@ -1,0 +1,74 @@
+"""A provider's key, once given, is seen nowhere: in no column, no answer, no audit row, no log line."""
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from control_plane.core.models import AuditEvent
+from tests.control_plane.factories import Api, make_tenant
+
+pytestmark = pytest.mark.django_db
+
+SENTINEL = "sk-sentinel-9f8e7d6c5b4a3210"
+SECOND = "sk-sentinel-0a1b2c3d4e5f6789"
+
+
+def whole_database():
+    """Every column of every row of every table, as text."""
+    with connection.cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            table = connection.ops.quote_name(model._meta.db_table)
+            cursor.execute(f"SELECT row::text FROM {table} AS row")
+            for (text,) in cursor.fetchall():
+                yield model._meta.db_table, text
+
+
+def encodings(secret):
+    """How a secret could hide: as it is, and as bytes are printed."""
+    return {secret, secret.encode().hex()}
+
+
+def found(secrets):
+    return [
+        table for table, text in whole_database() for secret in secrets for form in encodings(secret) if form in text
+    ]
+
+
+def test_the_search_would_find_a_secret():
+    tenant = make_tenant()
+    Api(tenant.admin_key).post("virtual-keys", {"name": "n", "provider": "openai", "note": SENTINEL})
+    assert "catalog_virtualkey" in found([SENTINEL])
+
+
+def test_a_virtual_keys_credential_is_nowhere_in_plain_text(caplog, capsys):
+    api = Api(make_tenant().admin_key)
+    body = {"name": "Team", "provider": "openai", "key": SENTINEL}
+    answers = [api.post("virtual-keys", body), api.get("virtual-keys"), api.get("virtual-keys/team")]
+    answers += [api.put("virtual-keys/team", {"key": SECOND}), api.get("virtual-keys/team"), api.get("integrations")]
+    answers += [api.post("virtual-keys", {**body, "slug": "team"}), api.post("virtual-keys", {**body, "provider": "?"})]
+    answers += [api.delete("virtual-keys/team")]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 200, 200, 409, 400, 200]
+    assert AuditEvent.objects.filter(resource_type="virtualkey").count() >= 3
+    assert found([SENTINEL, SECOND]) == []
+    assert not any(secret in answer.content.decode() for answer in answers for secret in (SENTINEL, SECOND))
+    shown = capsys.readouterr()
+    assert not any(secret in text for text in (caplog.text, shown.out, shown.err) for secret in (SENTINEL, SECOND))
+
+
+def test_a_credential_in_an_unexpected_place_is_refused():
+    api = Api(make_tenant().admin_key)
+    account = {"name": "aws", "ai_provider_id": "openai", "configurations": {"aws_secret_access_key": SENTINEL}}
+    assert api.post("integrations", account).status_code == 400
+    config = {"name": "c", "config": {"provider": "openai", "api_key": SENTINEL}}
+    assert api.post("configs", config).status_code == 400
+    nested = {"strategy": {"mode": "fallback"}, "targets": [{"provider": "openai", "api_key": SENTINEL}]}
+    assert api.post("configs", {"name": "c", "config": nested}).status_code == 400
+    assert found([SENTINEL]) == []
+
+
+def test_the_text_of_an_api_key_is_nowhere_in_plain_text():
+    tenant = make_tenant()
+    made = Api(tenant.admin_key).post("api-keys/workspace/service", {"name": "k"}).json()["key"]
+    rotated = Api(tenant.admin_key).get("api-keys").json()["data"][-1]["id"]
+    fresh = Api(tenant.admin_key).post(f"api-keys/{rotated}/rotate").json()["key"]
+    assert found([made, fresh, tenant.admin_key, made[25:57], fresh[25:57], tenant.admin_key[25:57]]) == []

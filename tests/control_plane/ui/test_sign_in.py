@@ -1,0 +1,161 @@
+"""People come in by password or by a link that works once, and leave by POST."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from control_plane.accounts.services import create_setup_link, set_password
+from tests.control_plane.factories import make_member, make_tenant
+from tests.control_plane.ui.page_kit import Page, signed_in
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a long enough passphrase"
+
+
+@pytest.fixture
+def user():
+    user = make_member(make_tenant(), "owner", "ada@example.com")
+    set_password(user, PASSWORD)
+    return user
+
+
+def sign_in(client, **given):
+    return client.post("/login", {"email": "ada@example.com", "password": PASSWORD, **given})
+
+
+def is_signed_in(client):
+    return "_auth_user_id" in client.session
+
+
+def test_the_right_password_signs_in_whatever_the_case_of_the_address(user):
+    client = Client()
+    answer = sign_in(client, email="ADA@Example.com")
+    assert (answer.status_code, answer["location"], is_signed_in(client)) == (302, "/", True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"password": "wrong"}, {"email": "nobody@example.com"}, {"email": "x"}, {"password": ""}, {"email": "a\x00@b.c"}],
+)
+def test_anything_else_does_not(user, given):
+    client = Client()
+    assert (sign_in(client, **given).status_code, is_signed_in(client)) == (400, False)
+
+
+def test_a_wrong_password_and_an_unknown_address_are_told_alike(user):
+    shown = [Page(sign_in(Client(), **given)).text for given in ({"password": "w"}, {"email": "nobody@example.com"})]
+    assert shown[0] == shown[1]
+
+
+def test_an_inactive_person_cannot_sign_in(user):
+    user.is_active = False
+    user.save()
+    assert sign_in(Client()).status_code == 400
+
+
+def test_signing_in_changes_the_session_so_that_a_planted_one_is_worthless(user):
+    client = Client()
+    client.session.save()
+    session = client.session
+    session["planted"] = 1
+    session.save()
+    client.cookies["sessionid"] = session.session_key
+    sign_in(client)
+    assert client.cookies["sessionid"].value != session.session_key
+
+
+def test_a_form_without_its_token_is_refused(user):
+    client = Client(enforce_csrf_checks=True)
+    answer = sign_in(client)
+    assert (answer.status_code, is_signed_in(client)) == (403, False)
+    assert "The form is too old" in Page(answer).text
+
+
+def test_a_form_with_its_token_is_taken(user):
+    client = Client(enforce_csrf_checks=True)
+    fields = {field["name"]: field.get("value", "") for field in Page(client.get("/login")).all("input")}
+    assert sign_in(client, csrfmiddlewaretoken=fields["csrfmiddlewaretoken"]).status_code == 302
+
+
+def test_signing_in_leads_where_the_person_wanted_to_go(user):
+    assert sign_in(Client(), next="/logs?range=7d")["location"] == "/logs?range=7d"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/", "//evil.example/", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)",
+        "http:///evil.example", "logs", "/\t/evil.example", "",
+    ],
+)  # fmt: skip
+def test_signing_in_never_leads_to_another_site(user, wanted):
+    assert sign_in(Client(), next=wanted)["location"] == "/"
+    assert signed_in(user).get("/login", {"next": wanted})["location"] == "/"
+
+
+def test_leaving_ends_the_session_and_needs_a_post(user):
+    client = signed_in(user)
+    assert client.get("/logout").status_code == 405
+    assert is_signed_in(client)
+    assert client.post("/logout")["location"] == "/login"
+    assert not is_signed_in(client)
+
+
+def test_leaving_needs_the_forms_token(user):
+    client = signed_in(user, enforce_csrf_checks=True)
+    assert client.post("/logout").status_code == 403
+    assert is_signed_in(client)
+
+
+def test_a_set_up_link_shows_whose_it_is_sets_a_password_and_signs_in(user):
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    client = Client()
+    assert "ada@example.com" in Page(client.get(path)).text
+    answer = client.post(path, {"password": "another passphrase!", "again": "another passphrase!"})
+    assert (answer["location"], is_signed_in(client)) == ("/", True)
+    assert sign_in(Client(), password="another passphrase!").status_code == 302
+
+
+def test_a_set_up_link_works_once(user):
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    given = {"password": "another passphrase!", "again": "another passphrase!"}
+    Client().post(path, given)
+    again = Client()
+    answers = [again.get(path), again.post(path, {"password": "third passphrase!!", "again": "third passphrase!!"})]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert "not valid" in Page(answers[0]).text
+    assert sign_in(Client(), password="third passphrase!!").status_code == 400
+
+
+def test_looking_at_a_set_up_link_does_not_use_it_up(user):
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    assert [Client().get(path).status_code for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("token", ["nothing", "%00", "x" * 3000])
+def test_a_set_up_link_that_never_was_says_so(token):
+    assert Client().get(f"/setup/{token}").status_code == 404
+
+
+def test_a_set_up_link_that_is_too_old_says_so(user):
+    path = f"/setup/{create_setup_link(user, lifetime=timedelta(seconds=-1)).reveal()}"
+    assert Client().get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("password", "again"),
+    [("short", "short"), ("password123456", "password123456"), ("4839201748392", "4839201748392"),
+     ("ada@example.com", "ada@example.com"), ("one long passphrase", "two long passphrase"), ("", "")],
+)  # fmt: skip
+def test_a_weak_or_mistyped_password_is_refused_and_the_link_stays_valid(user, password, again):
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    client = Client()
+    assert client.post(path, {"password": password, "again": again}).status_code == 400
+    assert (is_signed_in(client), client.get(path).status_code) == (False, 200)
+
+
+def test_no_page_repeats_a_password_that_was_typed(user):
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    answer = Client().post(path, {"password": "one long passphrase", "again": "two long passphrase"})
+    assert b"long passphrase" not in answer.content
