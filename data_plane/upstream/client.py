@@ -5,114 +5,151 @@ The seam of the hot path: nothing above this module knows which HTTP client is u
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from functools import lru_cache
 from typing import Final
-
-import aiohttp
-from aiohttp import hdrs
-from yarl import URL
+from urllib.parse import urlsplit
 
 from data_plane.core.types import UpstreamRequest
-from data_plane.upstream.ssrf import AddressRefused, GuardedResolver
+from data_plane.upstream.connection import Connection
+from data_plane.upstream.pool import Origin, Pool
+from data_plane.upstream.ssrf import AddressRefused
 from shared.errors import UpstreamBroken, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
 
 CONNECT_TIMEOUT_S: Final = 10.0
 #: How long a provider may be silent before its head, and between two pieces of a body, unless a timeout is set.
 SILENCE_TIMEOUT_S: Final = 600.0
-KEEPALIVE_S: Final = 30.0
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
-_READ_BYTES: Final = 64 * 1024
-
-_LIMITS: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
 
 
 class UpstreamResponse:
     """An answer whose head has arrived."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_connection", "_origin", "_pool", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, connection: Connection, origin: Origin, pool: Pool) -> None:
+        self._connection: Connection | None = connection
+        self._origin = origin
+        self._pool = pool
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
 
     async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
         """Return the whole body; raises UpstreamInvalid beyond `limit` bytes, UpstreamBroken when it breaks off."""
-        length = self._response.content_length
-        if length is not None and length > limit:
+        length = self.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
             raise UpstreamInvalid("The provider's answer is too large.")
-        try:
-            if length is not None:
-                return await self._response.read()
-            parts, size = [], 0
-            async for part in self._response.content.iter_any():
-                size += len(part)
-                if size > limit:
-                    raise UpstreamInvalid("The provider's answer is too large.")
-                parts.append(part)
-            return b"".join(parts)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            raise UpstreamBroken("The provider's answer broke off.") from None
+        parts, size = [], 0
+        async for part in self.chunks():
+            size += len(part)
+            if size > limit:
+                raise UpstreamInvalid("The provider's answer is too large.")
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield pieces of the body as they arrive; raises UpstreamBroken when the provider breaks off."""
-        try:
-            async for part in self._response.content.iter_any():
-                yield part
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            raise UpstreamBroken("The provider's answer broke off.") from None
+        connection = self._connection
+        if connection is None:
+            raise UpstreamBroken("The provider's answer has been dropped.")
+        while piece := await connection.read():
+            yield piece
+        self.close()
 
     def close(self) -> None:
-        """Drop the connection unless the body was read to its end; then it goes back to the pool by itself."""
-        self._response.close()
+        """Give the connection back when the answer has been read to its end, else drop it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.is_finished():
+            self._pool.give_back(self._origin, connection)
+        else:
+            connection.close()
+
+
+@lru_cache(maxsize=4096)
+def _place(url: str) -> tuple[Origin, str, str]:
+    """Return (origin, Host header, path with query) of a URL; raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("not a URL that can be called")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not path.isascii() or any(char <= " " for char in path):
+        raise ValueError("not a path that can be sent")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Origin(parts.scheme, parts.hostname, port), parts.netloc, path
+
+
+def request_bytes(method: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the bytes of one request; raises ValueError for a header that would end its own line."""
+    lines = [f"{method} {path} HTTP/1.1\r\nhost: {host}\r\n"]
+    for name, value in headers.items():
+        if "\r" in value or "\n" in value or "\0" in value:
+            raise ValueError("a header holds a line break")
+        lines.append(f"{name}: {value}\r\n")
+    if body or method != "GET":
+        lines.append(f"content-length: {len(body)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1", "strict") + body
 
 
 class UpstreamClient:
-    """Connections to providers, kept alive and shared by all requests of this process."""
+    """Calls to providers, over connections that all requests of this process share."""
 
-    def __init__(self, trusted_hosts: Collection[str]) -> None:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=0,
-            keepalive_timeout=KEEPALIVE_S,
-            resolver=GuardedResolver(trusted_hosts),
-            ttl_dns_cache=10,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=_LIMITS,
-            auto_decompress=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT_ENCODING),
-            read_bufsize=_READ_BYTES,
-        )
+    def __init__(self, trusted_hosts: Collection[str], *, silence_s: float = SILENCE_TIMEOUT_S) -> None:
+        self._pool = Pool(trusted_hosts, connect_s=CONNECT_TIMEOUT_S, silence_s=silence_s)
 
     async def send(self, call: UpstreamRequest, method: str = "POST") -> UpstreamResponse:
         """Return the provider's answer as soon as its head is there.
 
-        Raises UpstreamTimeout after `call.timeout_ms`, UpstreamUnreachable when no answer can be had.
+        Raises UpstreamTimeout after `call.timeout_ms`, UpstreamUnreachable when no answer can be had, UpstreamInvalid
+        or UpstreamBroken when it is none.
         """
-        limit_s = call.timeout_ms / 1000 if call.timeout_ms else None
         try:
-            async with asyncio.timeout(limit_s):
-                response = await self._session.request(
-                    method,
-                    URL(call.url, encoded=True),
-                    data=call.body or None,
-                    headers=call.headers,
-                    allow_redirects=False,
-                )
-        except TimeoutError as fault:
-            if call.timeout_ms and not isinstance(fault, aiohttp.ClientError):
+            if call.timeout_ms is None:
+                return await self._send(call, method)
+            async with asyncio.timeout(call.timeout_ms / 1000):
+                return await self._send(call, method)
+        except TimeoutError:
+            if call.timeout_ms is not None:
                 raise UpstreamTimeout(call.timeout_ms) from None
             raise UpstreamUnreachable("The provider did not answer in time.") from None
+
+    async def _send(self, call: UpstreamRequest, method: str) -> UpstreamResponse:
+        try:
+            origin, host, path = _place(call.url)
+            request = request_bytes(method, host, path, call.headers, call.body)
+        except ValueError:
+            raise UpstreamUnreachable("The provider's address or a header cannot be sent.") from None
+        kept = self._pool.idle(origin)
+        if kept is not None:
+            try:
+                return await self._exchange(kept, request, origin)
+            except UpstreamBroken:
+                # A kept connection that the provider closed while it was idle says nothing about the request; once a
+                # single byte of an answer has come, the call may have had its effect and is not made again.
+                if kept.touched:
+                    raise
+        return await self._exchange(await self._connect(origin), request, origin)
+
+    async def _connect(self, origin: Origin) -> Connection:
+        try:
+            return await self._pool.connect(origin)
         except AddressRefused:
             raise UpstreamUnreachable("The provider's address is not allowed.") from None
-        except (aiohttp.ClientError, OSError, ValueError) as fault:
-            if isinstance(fault.__cause__, AddressRefused):
-                raise UpstreamUnreachable("The provider's address is not allowed.") from None
+        except TimeoutError:
+            raise UpstreamUnreachable("The provider cannot be reached in time.") from None
+        except (OSError, UnicodeError):
             raise UpstreamUnreachable("The provider cannot be reached.") from None
-        return UpstreamResponse(response)
+
+    async def _exchange(self, connection: Connection, request: bytes, origin: Origin) -> UpstreamResponse:
+        try:
+            await connection.send(request)
+        except BaseException:
+            # Cancelled or failed: an answer to this request may still be on its way, so nobody else may read here.
+            connection.close()
+            raise
+        return UpstreamResponse(connection, origin, self._pool)
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Close every idle connection."""
+        await self._pool.close()

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from data_plane.http.serve import refusal
+from data_plane.upstream.connection import Connection
 from shared.errors import NotFound
 from shared.schema.rows import WorkspaceRow
 from tests.data_plane import kit
@@ -232,7 +233,15 @@ async def test_a_stream_that_fails_before_its_first_chunk_falls_back(tmp_path, r
         assert headers["x-portkey-last-used-option-index"] == "config.targets[1]"
 
 
-async def test_a_caller_that_hangs_up_cancels_the_upstream_call(tmp_path):
+async def test_a_caller_that_hangs_up_cancels_the_upstream_call(tmp_path, monkeypatch):
+    made = []
+    sent = Connection.send
+
+    async def remembered(self, request):
+        made.append(self)
+        await sent(self, request)
+
+    monkeypatch.setattr(Connection, "send", remembered)
     gone = asyncio.Event()
 
     class Watched(FakeProvider):
@@ -249,11 +258,11 @@ async def test_a_caller_that_hangs_up_cancels_the_upstream_call(tmp_path):
         async with asyncio.timeout(5):
             while not fake.seen:
                 await asyncio.sleep(0.005)
-        transport = next(iter(gw.deps.client._session.connector._acquired))
+        connection = made[-1]
         task.cancel()
         began = time.monotonic()
         async with asyncio.timeout(5):
-            while transport.transport is not None and not transport.transport.is_closing():
+            while connection.is_usable():
                 await asyncio.sleep(0.002)
         assert time.monotonic() - began < 1.0
         async with asyncio.timeout(5):

@@ -1,0 +1,223 @@
+"""One HTTP/1.1 connection to a provider: a lean protocol on httptools, for one exchange at a time.
+
+A general client costs more CPU than everything else that the gateway does for a request; this one does what calls to
+providers need and no more: one request, one answer, whole or in pieces, kept alive in between.  What is ambiguous in
+HTTP is an error here, never a guess: a connection whose state is not certain is closed.
+"""
+
+import asyncio
+import zlib
+from typing import Final
+
+import httptools
+
+from shared.errors import UpstreamBroken, UpstreamInvalid
+
+#: A body that arrives faster than its reader takes it is held up beyond this many bytes.
+HIGH_WATER: Final = 256 * 1024
+LOW_WATER: Final = 64 * 1024
+MAX_HEAD_BYTES: Final = 256 * 1024
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class _Inflate:
+    """Undoes `gzip` and `deflate`, which a provider may send although it was not asked to."""
+
+    def __init__(self) -> None:
+        self._codec = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def feed(self, piece: bytes) -> bytes:
+        try:
+            return self._codec.decompress(piece)
+        except zlib.error:
+            raise UpstreamBroken("The provider's answer cannot be unpacked.") from None
+
+
+class Connection(asyncio.Protocol):
+    """A connection; `send` and then the reading methods, in turn, by one task at a time."""
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._lost = False
+        self._reset()
+        self.served = 0
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._head_bytes = 0
+        self._head_done = False
+        self._complete = False
+        self._keep = False
+        self._paused = False
+        self._inflate: _Inflate | None = None
+        self._fault: UpstreamInvalid | UpstreamBroken | None = None
+        self.touched = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = transport  # type: ignore[assignment]  # a stream protocol's transport is a full one
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived."""
+        self.touched = True
+        if self._complete:
+            # Bytes that nobody asked for: what follows on this connection cannot be trusted.
+            self.close()
+            return
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(UpstreamInvalid("The head of the provider's answer is too large."))
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(UpstreamInvalid("The provider wants another protocol."))
+        except httptools.HttpParserError:
+            self._fail(UpstreamInvalid("The provider's answer is not HTTP."))
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Let the transport close; `connection_lost` follows."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End whatever is waiting: an answer without a length ends here in order, any other one broke off."""
+        self._lost = True
+        if not self._complete and self._fault is None:
+            if exc is None and self._ends_with_connection():
+                self._complete = True
+            else:
+                self._fault = UpstreamBroken("The provider's answer broke off.")
+        self._wake()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _ends_with_connection(self) -> bool:
+        return self._head_done and "content-length" not in self.headers and "transfer-encoding" not in self.headers
+
+    def pause_writing(self) -> None:
+        """Note that the provider takes the request more slowly than it is sent."""
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Note that it has caught up."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # httptools' side
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep one header; of a repeated one the values are joined, as HTTP says."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = self.headers.get(key)
+        self.headers[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        """Note the head, unless it is that of an interim answer."""
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            return
+        self.status = status
+        self._head_done = True
+        self._keep = self._parser.should_keep_alive()
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding in {"gzip", "deflate", "x-gzip"}:
+            self._inflate = _Inflate()
+        elif encoding not in {"identity", ""}:
+            self._fail(UpstreamInvalid("The provider's answer is packed in a way that was not asked for."))
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body; hold the provider up when its reader is behind."""
+        self._pieces.append(body)
+        self._size += len(body)
+        if self._size > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer; an interim answer has none."""
+        if self._head_done:
+            self._complete = True
+        else:
+            self.headers = {}
+
+    # our side
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, fault: UpstreamInvalid | UpstreamBroken) -> None:
+        self._fault = self._fault or fault
+        self._keep = False
+        self._wake()
+
+    async def _wait(self) -> None:
+        """Wait for the next event; raises UpstreamBroken after too long a silence."""
+        self._waiter = self._loop.create_future()
+        handle = self._loop.call_later(self._silence_s, self._fail, UpstreamBroken("The provider fell silent."))
+        try:
+            await self._waiter
+        finally:
+            handle.cancel()
+            self._waiter = None
+
+    def is_usable(self) -> bool:
+        """Return whether another request may be sent."""
+        return not self._lost and self._transport is not None and not self._transport.is_closing()
+
+    async def send(self, request: bytes) -> None:
+        """Send a request and wait for the head of its answer; raises UpstreamInvalid or UpstreamBroken."""
+        self._reset()
+        self.served += 1
+        if self._transport is None or self._lost:
+            raise UpstreamBroken("The connection is gone.")
+        self._transport.write(request)
+        while not self._head_done:
+            if self._fault is not None:
+                raise self._fault
+            await self._wait()
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []
+        self._size = 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return content if self._inflate is None else self._inflate.feed(content)
+
+    async def read(self) -> bytes:
+        """Return what of the body is there, waiting for some; b"" at its end; raises UpstreamBroken."""
+        while True:
+            if self._pieces:
+                content = self._take()
+                if content:
+                    return content
+            if self._fault is not None:
+                raise self._fault
+            if self._complete or self.status in _NO_BODY:
+                return b""
+            await self._wait()
+
+    def is_finished(self) -> bool:
+        """Return whether the answer was read to its end in order, so that the connection may serve again."""
+        return self._complete and not self._pieces and self._keep and self.is_usable()
+
+    def close(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
