@@ -27,7 +27,7 @@ from shared.bundle.model import Identity, Manifest
 
 USAGE_SEGMENT_BYTES = 8 * 1024 * 1024
 PAYLOAD_SEGMENT_BYTES = 32 * 1024 * 1024
-TOTALS_EVERY_S = 10.0
+REPORT_EVERY_S = 2.0
 
 log = structlog.get_logger(module=__name__)
 
@@ -69,7 +69,8 @@ class Worker:
             gateway=hello.instance,
             propagation_wait_s=settings.PROPAGATION_WAIT_S,
         )
-        self.app = build_app(self.deps, payloads, Metrics(), settings.MAX_BODY_BYTES)
+        self._metrics = Metrics()
+        self.app = build_app(self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES)
 
     def _activate(self, message: Activate) -> None:
         holder = self.deps.holder
@@ -113,9 +114,10 @@ class Worker:
                     log.warning("message_unexpected", kind=type(message).__name__)
 
     async def report(self) -> None:
-        """Tell the agent now and then what was dropped."""
+        """Share this worker's counts with the others, and tell the agent what was dropped, now and then."""
         while True:
-            await asyncio.sleep(TOTALS_EVERY_S)
+            await asyncio.sleep(REPORT_EVERY_S)
+            self._metrics.flush()
             self._link.send(Totals(self.deps.recorder.totals()))
 
     async def close(self) -> None:

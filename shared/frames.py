@@ -17,6 +17,7 @@ DROPPED: Final = 3
 
 HEADER: Final = struct.Struct(">IIQB")
 _BODY: Final = struct.Struct(">QB")
+_CRC_FROM: Final = 8
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -59,10 +60,10 @@ def read_frame(content: bytes | memoryview, offset: int) -> Frame:
     end = start + length
     if end > len(content):
         raise FrameBroken(offset, torn=True)
-    payload = bytes(content[start:end])
-    if crc32c(_BODY.pack(seq, kind) + payload) != crc:
+    # Seq, kind and payload lie side by side behind length and CRC, so the CRC is that of one slice.
+    if crc32c(bytes(content[offset + _CRC_FROM : end])) != crc:
         raise FrameBroken(offset, torn=False)
-    return Frame(seq, kind, payload, end)
+    return Frame(seq, kind, bytes(content[start:end]), end)
 
 
 def iter_frames(content: bytes, offset: int = 0) -> Iterator[Frame]:

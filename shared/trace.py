@@ -4,11 +4,11 @@ Source: W3C Trace Context, level 1.  Callers may use free-form trace ids; they a
 """
 
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from shared import wire
+from shared.ids import random_hex
 
 MAX_ID_CHARS: Final = 128
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
@@ -41,8 +41,8 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
             trace_id = trace_id or match[1]
             parent = parent or match[2]
     return Trace(
-        trace_id or secrets.token_hex(16),
-        _clean(headers.get(wire.SPAN_ID)) or secrets.token_hex(8),
+        trace_id or random_hex(16),
+        _clean(headers.get(wire.SPAN_ID)) or random_hex(8),
         parent,
         _clean(headers.get(wire.SPAN_NAME)),
     )

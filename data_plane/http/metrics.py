@@ -3,13 +3,14 @@
 Labels are bounded: endpoint, provider and status class, never a model, key or anything else that callers choose.
 """
 
-from functools import lru_cache
+from collections import Counter as Counts
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_MOST_UNFLUSHED: Final = 4096
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -39,23 +40,41 @@ class Metrics:
             "gatehouse_config_active_seq", "Sequence number of the configuration in use.", registry=registry,
             multiprocess_mode="min",
         )  # fmt: skip
-        self._child = lru_cache(maxsize=4096)(self._requests.labels)
-        self._seconds_child = lru_cache(maxsize=256)(self._seconds.labels)
-        self._tokens_child = lru_cache(maxsize=1024)(self._tokens.labels)
+        self._counts: Counts[tuple[str, str, int]] = Counts()
+        self._durations: dict[str, list[float]] = {}
+        self._token_counts: Counts[tuple[str, str]] = Counts()
 
     def request(self, endpoint: str, provider: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._child(endpoint, provider, str(status)).inc()
-        self._seconds_child(endpoint).observe(seconds)
+        self._counts[endpoint, provider, status] += 1
+        durations = self._durations.setdefault(endpoint, [])
+        durations.append(seconds)
+        if len(durations) >= _MOST_UNFLUSHED:
+            self.flush()
 
     def tokens(self, provider: str, *, taken: int, given: int) -> None:
         """Count the tokens of one answered request."""
         if taken or given:
-            self._tokens_child(provider, "input").inc(taken)
-            self._tokens_child(provider, "output").inc(given)
+            self._token_counts[provider, "input"] += taken
+            self._token_counts[provider, "output"] += given
+
+    def flush(self) -> None:
+        """Hand over to the library what was counted; its counters are shared between processes, and slower."""
+        counts, self._counts = self._counts, Counts()
+        for (endpoint, provider, status), number in counts.items():
+            self._requests.labels(endpoint, provider, str(status)).inc(number)
+        durations, self._durations = self._durations, {}
+        for endpoint, seconds in durations.items():
+            histogram = self._seconds.labels(endpoint)
+            for duration in seconds:
+                histogram.observe(duration)
+        tokens, self._token_counts = self._token_counts, Counts()
+        for (provider, kind), number in tokens.items():
+            self._tokens.labels(provider, kind).inc(number)
 
     def render(self) -> bytes:
         """Return the exposition text, of all workers when they share a folder for their counts."""
+        self.flush()
         if self._registry is not None:
             return generate_latest(self._registry)
         shared = CollectorRegistry()

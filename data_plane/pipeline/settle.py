@@ -40,6 +40,14 @@ def price(
     return (None, price_id, "unpriced") if cost is None else (cost, price_id, "priced")
 
 
+def _preview(text: str) -> str | None:
+    """Return the beginning of a text without anything that looks like a key.
+
+    More is scrubbed than is kept, so that a key which the cut would halve is still recognised.
+    """
+    return scrub(text[: 3 * PREVIEW_CHARS])[:PREVIEW_CHARS] or None
+
+
 def _completion(exchange: Exchange) -> Json | None:
     if exchange.answer_body is not None:
         return exchange.answer_body
@@ -120,8 +128,8 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
     if policy != "metrics" and job is not None:
         completion = _completion(exchange)
         texts = (
-            scrub(last_message_text(job.body))[:PREVIEW_CHARS] or None,
-            scrub(first_answer_text(completion))[:PREVIEW_CHARS] or None if completion else None,
+            _preview(last_message_text(job.body)),
+            _preview(first_answer_text(completion)) if completion else None,
         )
         if size <= MAX_BODY_BYTES:
             payload = _payload(exchange, completion)

@@ -19,7 +19,7 @@ from shared.schema.log_record import LogRecord
 
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
-BATCH_S: Final = 0.005
+BATCH_S: Final = 0.015
 BATCH_RECORDS: Final = 512
 
 Json = dict[str, Any]

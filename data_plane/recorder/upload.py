@@ -89,7 +89,7 @@ class Uploader:
         return 0.0
 
     async def _send(self, backlog: Backlog, batch: Batch) -> ControlAnswer:
-        packed = await asyncio.to_thread(zstandard.ZstdCompressor(level=3).compress, batch.content)
+        packed = await asyncio.to_thread(zstandard.ZstdCompressor(level=1).compress, batch.content)
         path = f"{wire.DP_PREFIX}/ingest/{backlog.stream_id}/{batch.first_seq}"
         headers = {
             wire.LAST_SEQ: str(batch.last_seq),

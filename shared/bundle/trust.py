@@ -127,7 +127,12 @@ def follow_root(current: TrustedRoot, content: bytes) -> TrustedRoot:
 
 
 def make_root(
-    *, version: int, keys: Mapping[str, Sequence[Key]], threshold: int, epoch: int = 1, compromised: tuple[str, ...] = ()
+    *,
+    version: int,
+    keys: Mapping[str, Sequence[Key]],
+    threshold: int,
+    epoch: int = 1,
+    compromised: tuple[str, ...] = (),
 ) -> bytes:
     """Return the payload of a root; `keys` maps the roles root, targets and timestamp to their public keys."""
     extra: dict[str, Any] = {"x-epoch": epoch, "x-compromised": list(compromised)}
