@@ -45,7 +45,7 @@ _DETAIL: Final = ("v", "method", "url", "integration", "phases_us", "mode", "spa
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """A PAYLOAD frame: the bodies of the record `id`."""
+    """A PAYLOAD frame: the bodies of the record `id`, as JSON text or as decoded values."""
 
     id: str
     ts_us: int
@@ -213,11 +213,19 @@ def _attempt_row(attempt: AttemptRecord, place: Json, log_id: str) -> Json:
     }
 
 
+def _json_text(part: Any) -> bytes:
+    """Return a body as JSON text: gateways send the text itself; raises msgspec.DecodeError when it is none."""
+    if isinstance(part, bytes):
+        msgspec.json.decode(part)
+        return part
+    return msgspec.json.encode(part)
+
+
 def _add_body(rows: Rows, frame: frames.Frame, stream_id: UUID, organisations: frozenset[str]) -> None:
     payload = _PAYLOAD.decode(frame.payload)
     moment = _moment(payload.ts_us)
     owner = _owned(payload.org, organisations)
     pack: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=BODY_LEVEL).compress
-    packed = [None if part is None else pack(msgspec.json.encode(part)) for part in (payload.request, payload.response)]
+    packed = [None if part is None else pack(_json_text(part)) for part in (payload.request, payload.response)]
     rows.bodies.append((moment, stream_id, frame.seq, UUID(payload.id), owner, UUID(payload.ws), *packed))
     rows.days.add(moment.date())

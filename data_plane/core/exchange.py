@@ -56,6 +56,7 @@ class Exchange:
     upstream_s: float = 0.0
     first_byte_s: float | None = None
     answer_body: Json | None = None
+    answer_json: bytes = b""
     answer_chunks: list[bytes] = field(default_factory=list)
     answer_bytes: int = 0
     bundle: str = ""

@@ -149,7 +149,7 @@ async def _whole(destination: Destination, response: UpstreamBody, exchange: Exc
     exchange.model_served = served if isinstance(served, str) else None
     exchange.answer_body = body
     encoded = orjson.dumps(body)
-    exchange.answer_bytes = len(encoded)
+    exchange.answer_json, exchange.answer_bytes = encoded, len(encoded)
     return Outcome(Answer(response.status, encoded, _answer_headers(response.headers)), AttemptResult(response.status))
 
 

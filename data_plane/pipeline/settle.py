@@ -3,6 +3,7 @@
 import time
 from typing import Any, Final, Literal
 
+import orjson
 import structlog
 
 from data_plane.core.exchange import Exchange
@@ -55,14 +56,16 @@ def _completion(exchange: Exchange) -> Json | None:
 
 
 def _payload(exchange: Exchange, completion: Json | None) -> Json:
-    job, principal = exchange.job, exchange.principal
+    """Return the bodies of a request as JSON text: as it came where it can be, so that nothing is encoded twice."""
+    principal = exchange.principal
+    answered = exchange.answer_json or (orjson.dumps(completion) if completion is not None else None)
     return {
         "id": exchange.id,
         "ts_us": exchange.call.received_us,
         "org": principal.org.id if principal else "",
         "ws": principal.ws.id if principal else "",
-        "request": job.body if job else None,
-        "response": completion,
+        "request": exchange.call.body if exchange.job else None,
+        "response": answered,
     }
 
 

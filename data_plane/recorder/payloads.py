@@ -21,6 +21,11 @@ def _moment(record_id: str) -> datetime:
     return datetime.fromtimestamp((uuid.UUID(record_id).int >> 80) / 1000, UTC)
 
 
+def _embedded(payload: Json) -> Json:
+    """Return `payload` with its JSON texts as parts of it, not as texts inside it."""
+    return {name: msgspec.Raw(part) if isinstance(part, bytes) else part for name, part in payload.items()}
+
+
 class PayloadStore:
     """Bodies by record id, on this gateway's disk."""
 
@@ -31,11 +36,11 @@ class PayloadStore:
         return self._folder / _moment(record_id).strftime("%Y-%m-%d/%H") / f"{uuid.UUID(record_id)}.zst"
 
     def put(self, payload: Json) -> None:
-        """Store `payload`, which holds its record's `id`."""
+        """Store `payload`, which holds its record's `id`, and `request` and `response` as JSON text."""
         path = self._path(payload["id"])
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_suffix(".tmp")
-        packed = zstandard.ZstdCompressor(level=3).compress(msgspec.json.encode(payload))
+        packed = zstandard.ZstdCompressor(level=3).compress(msgspec.json.encode(_embedded(payload)))
         descriptor = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(packed)

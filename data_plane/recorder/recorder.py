@@ -17,6 +17,7 @@ from data_plane.recorder.spool import SYNC_S, SpoolWriter
 from shared.frames import PAYLOAD, RECORD
 from shared.schema.log_record import LogRecord
 
+PAYLOAD_SYNC_S: Final = 1.0
 MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
 BATCH_S: Final = 0.015
@@ -76,8 +77,8 @@ class Recorder:
             self._wake_due = False
             while self._queue:
                 self._write_batch()
-            self._records.sync()
-            self._payloads.sync()
+            self._records.sync(SYNC_S)
+            self._payloads.sync(PAYLOAD_SYNC_S)
 
     def _write_batch(self) -> None:
         records: list[tuple[int, bytes]] = []

@@ -131,10 +131,10 @@ class SpoolWriter:
             self._close(".suspect" if self._size > HEADER_BYTES else ".seg")
         self._retry_at = max(self._retry_at, now + REOPEN_S)
 
-    def sync(self) -> None:
-        """Make what was written survive a power loss, when it is due."""
+    def sync(self, every_s: float = SYNC_S) -> None:
+        """Make what was written survive a power loss, when the oldest of it has waited `every_s`."""
         now = self._clock()
-        if self._fd < 0 or self._unsynced_since is None or now - self._unsynced_since < SYNC_S:
+        if self._fd < 0 or self._unsynced_since is None or now - self._unsynced_since < every_s:
             return
         try:
             os.fdatasync(self._fd)

@@ -164,10 +164,13 @@ class Connection(asyncio.Protocol):
         self._keep = False
         self._wake()
 
+    def _fall_silent(self) -> None:
+        self._fail(UpstreamBroken("The provider fell silent."))
+
     async def _wait(self) -> None:
         """Wait for the next event; raises UpstreamBroken after too long a silence."""
         self._waiter = self._loop.create_future()
-        handle = self._loop.call_later(self._silence_s, self._fail, UpstreamBroken("The provider fell silent."))
+        handle = self._loop.call_later(self._silence_s, self._fall_silent)
         try:
             await self._waiter
         finally:

@@ -6,7 +6,7 @@ from shared.ids import uuid7, uuid7_at
 
 def test_a_body_is_found_by_its_records_id(tmp_path):
     store, record_id = PayloadStore(tmp_path), str(uuid7())
-    store.put({"id": record_id, "ws": "w", "request": {"a": 1}})
+    store.put({"id": record_id, "ws": "w", "request": b'{"a": 1}', "response": None})
     assert store.get(record_id)["request"] == {"a": 1}
     assert store.get(str(uuid7())) is None
 
