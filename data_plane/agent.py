@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from data_plane import settings
-from data_plane.recorder.backlog import enforce_cap, spool_state
+from data_plane.recorder.backlog import enforce_cap, live_streams, spool_state
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.upload import Uploader
 from data_plane.sync.enrol import GatewayIdentity
@@ -33,6 +33,7 @@ from shared.version import VERSION
 ACK_TIMEOUT_S: Final = 5.0
 STATUS_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
+DRAIN_LOOK_S: Final = 0.05
 
 log = structlog.get_logger(module=__name__)
 
@@ -72,9 +73,10 @@ class Agent:
             on_deny=self._deny,
         )
         self._poller = Poller(
-            self._client, self.puller, who.group, on_live=self._went_live, on_connected=self._set_connected
-        )
-        self._uploader = Uploader(self._client, state / "spool")
+            self._client, self.puller, who.group, on_live=self._went_live, on_connected=self._set_connected,
+            max_backoff_s=settings.MAX_BACKOFF_S,
+        )  # fmt: skip
+        self._uploader = Uploader(self._client, state / "spool", max_backoff_s=settings.MAX_BACKOFF_S)
 
     # workers
 
@@ -237,6 +239,16 @@ class Agent:
         if live is None:
             return "STARTING"
         return "ACTIVE" if self._active() >= live.manifest.version else "VERIFIED"
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every record is carried away, or until it takes too long or nobody takes them."""
+        try:
+            async with asyncio.timeout(timeout_s if self._connected else 0.0):
+                # The spool is files that other processes write: there is nothing to be notified by.
+                while await asyncio.to_thread(live_streams, self._state / "spool"):  # noqa: ASYNC110 -- see above
+                    await asyncio.sleep(DRAIN_LOOK_S)
+        except TimeoutError:
+            log.info("spool_kept", reason="not carried away before the end")
 
     async def close(self) -> None:
         """Hang up."""

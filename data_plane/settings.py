@@ -49,5 +49,8 @@ PAYLOAD_KEEP_DAYS: Final = _env.integer(
 PROPAGATION_WAIT_S: Final = _env.number(
     "GATEHOUSE_PROPAGATION_WAIT_S", 1.0, "Longest wait of a request for an object created a moment ago, in seconds."
 )
+MAX_BACKOFF_S: Final = _env.number(
+    "GATEHOUSE_MAX_BACKOFF_S", 60.0, "Longest pause between tries to reach a control plane that is away, in seconds."
+)
 SHUTDOWN_S: Final = _env.number("GATEHOUSE_SHUTDOWN_S", 20.0, "Seconds that running requests get at shutdown.")
 LOG_LEVEL: Final = _env.text("GATEHOUSE_LOG_LEVEL", "info", "Least level of log lines: debug, info, warning, error.")

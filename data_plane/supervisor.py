@@ -29,6 +29,8 @@ from shared.redact import Secret
 BACKLOG: Final = 1024
 ENROL_EVERY_S: Final = 1.0
 RESTART_S: Final = 0.5
+GRACE_S: Final = 5.0
+DRAIN_S: Final = 3.0
 PORT_WAIT_S: Final = 3.0
 LINK_FD: Final = "GATEHOUSE_LINK_FD"
 SOCKET_FD: Final = "GATEHOUSE_SOCKET_FD"
@@ -141,18 +143,19 @@ class Supervisor:
         keepers = [asyncio.create_task(self.keep(sock)) for sock in self._sockets]
         background = asyncio.create_task(self._agent.run())
         try:
-            await asyncio.gather(*keepers, background)
+            # Unlike `gather`, `wait` leaves the tasks alone when it is cancelled: workers are to end by themselves.
+            await asyncio.wait([*keepers, background], return_when=asyncio.FIRST_EXCEPTION)
         finally:
             self._stopping = True
             for process in self._processes:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signal.SIGTERM)
-            await asyncio.wait(keepers, timeout=settings.SHUTDOWN_S + 5.0)
+            await asyncio.wait(keepers, timeout=settings.SHUTDOWN_S + GRACE_S)
             for process in self._processes:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             # What the workers wrote at the end is carried away while there is time; the rest stays on disk.
-            await asyncio.sleep(0)
+            await self._agent.drain(DRAIN_S)
             background.cancel()
             await asyncio.gather(background, *keepers, return_exceptions=True)
             await self._agent.close()

@@ -22,7 +22,7 @@ from shared.bundle.trust import sha256
 
 LOOK_EVERY_S: Final = 0.25
 MAX_BACKOFF_S: Final = 60.0
-MAX_REFUSED_BACKOFF_S: Final = 300.0
+REFUSED_FACTOR: Final = 5
 PARALLEL: Final = 4
 
 log = structlog.get_logger(module=__name__)
@@ -31,10 +31,18 @@ log = structlog.get_logger(module=__name__)
 class Uploader:
     """Uploads every stream below `folder` until cancelled."""
 
-    def __init__(self, client: ControlClient, folder: Path, *, on_ack: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        client: ControlClient,
+        folder: Path,
+        *,
+        on_ack: Callable[[], None] = lambda: None,
+        max_backoff_s: float = MAX_BACKOFF_S,
+    ) -> None:
         self._client = client
         self._folder = folder
         self._on_ack = on_ack
+        self._max_backoff_s = max_backoff_s
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(PARALLEL)
         self.quarantined = 0
@@ -69,13 +77,13 @@ class Uploader:
                 failures = 0
             except ControlUnreachable as fault:
                 failures += 1
-                most = MAX_REFUSED_BACKOFF_S if str(fault).startswith("status 4") else MAX_BACKOFF_S
+                most = self._max_backoff_s * (REFUSED_FACTOR if str(fault).startswith("status 4") else 1)
                 pause_s = random.uniform(0.05, min(most, 0.25 * 2 ** min(failures, 12)))  # noqa: S311 -- spreads load
             except Exception:  # a stream that fails must be tried again, not forgotten
                 self.errors += 1
                 failures += 1
                 log.exception("upload_failed", stream=backlog.folder.name)
-                pause_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(failures, 7))
+                pause_s = min(self._max_backoff_s, 0.5 * 2 ** min(failures, 7))
             await asyncio.sleep(pause_s)
 
     async def _step(self, backlog: Backlog) -> float:

@@ -18,7 +18,8 @@ from shared import wire
 from shared.bundle.model import MAX_HEAD_BYTES, BundleRejected
 
 MAX_BACKOFF_S: Final = 60.0
-MAX_REFUSED_BACKOFF_S: Final = 300.0
+#: A refusal is not cured by asking often: such pauses grow this many times longer.
+REFUSED_FACTOR: Final = 5
 BROKEN_LONG_POLLS: Final = 3
 LONG_AGAIN_S: Final = 600.0
 
@@ -36,12 +37,14 @@ class Poller:
         *,
         on_live: Callable[[], Awaitable[None]],
         on_connected: Callable[[bool], None],
+        max_backoff_s: float = MAX_BACKOFF_S,
     ) -> None:
         self._client = client
         self._puller = puller
         self._group = group
         self._on_live = on_live
         self._on_connected = on_connected
+        self._max_backoff_s = max_backoff_s
         self._failures = 0
         self._broken = 0
         self._short_until = 0.0
@@ -56,15 +59,15 @@ class Poller:
                 pause_s = await self._round()
             except BundleRejected as fault:
                 self.errors += 1
-                log.error("bundle_rejected", code=fault.code, detail=fault.detail, section=fault.section)  # noqa: TRY400
+                log.error("bundle_rejected", code=fault.code, detail=fault.detail, section=fault.section)  # noqa: TRY400 -- a verdict, not a crash
                 await self._tell()
-                pause_s = self._backoff_s(MAX_BACKOFF_S)
+                pause_s = self._backoff_s(1)
             except ControlUnreachable as fault:
                 pause_s = self._unreachable(str(fault))
             except Exception:  # the poll loop is an edge: nothing may end it
                 self.errors += 1
                 log.exception("poll_failed")
-                pause_s = self._backoff_s(MAX_BACKOFF_S)
+                pause_s = self._backoff_s(1)
             await asyncio.sleep(pause_s)
 
     async def _tell(self) -> None:
@@ -76,10 +79,11 @@ class Poller:
     def _unreachable(self, reason: str) -> float:
         self._on_connected(False)
         log.warning("control_plane_unreachable", reason=reason, failures=self._failures)
-        return self._backoff_s(MAX_REFUSED_BACKOFF_S if reason.startswith("status 4") else MAX_BACKOFF_S)
+        return self._backoff_s(REFUSED_FACTOR if reason.startswith("status 4") else 1)
 
-    def _backoff_s(self, most: float) -> float:
+    def _backoff_s(self, factor: int) -> float:
         self._failures += 1
+        most = self._max_backoff_s * factor
         return random.uniform(0.05, min(most, 0.5 * 2 ** min(self._failures, 12)))  # noqa: S311 -- spreads load
 
     def _wait_s(self) -> int:

@@ -135,7 +135,7 @@ class BundleStore:
             try:
                 chain.append(follow_root(chain[-1], content) if chain else pin_root(content, pinned_sha256))
             except BundleRejected as fault:
-                log.error("stored_root_rejected", version=len(chain) + 1, reason=fault.detail)  # noqa: TRY400
+                log.error("stored_root_rejected", version=len(chain) + 1, reason=fault.detail)  # noqa: TRY400 -- a verdict
                 return chain
 
     def head(self) -> bytes | None:

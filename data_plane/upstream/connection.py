@@ -21,16 +21,32 @@ _NO_BODY: Final = frozenset({204, 304})
 
 
 class _Inflate:
-    """Undoes `gzip` and `deflate`, which a provider may send although it was not asked to."""
+    """Undoes `gzip` and `deflate`, which a provider may send although it was not asked to.
+
+    A little may unpack to a lot, so no more than HIGH_WATER bytes are unpacked at a time.
+    """
 
     def __init__(self) -> None:
         self._codec = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._begun = False
+        self.has_more = False
 
     def feed(self, piece: bytes) -> bytes:
         try:
-            return self._codec.decompress(piece)
+            content = self._codec.decompress(self._codec.unconsumed_tail + piece, HIGH_WATER)
         except zlib.error:
             raise UpstreamBroken("The provider's answer cannot be unpacked.") from None
+        self._begun = True
+        self.has_more = len(content) == HIGH_WATER and not self._codec.eof
+        return content
+
+    def finish(self) -> None:
+        if self._begun and not self._codec.eof:
+            raise UpstreamBroken("The provider's answer broke off.")
+
+
+class _Surplus(Exception):
+    """Another answer begins behind the one that was asked for."""
 
 
 class Connection(asyncio.Protocol):
@@ -74,17 +90,20 @@ class Connection(asyncio.Protocol):
             # Bytes that nobody asked for: what follows on this connection cannot be trusted.
             self.close()
             return
-        if not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._fail(UpstreamInvalid("The head of the provider's answer is too large."))
-                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(UpstreamInvalid("The provider wants another protocol."))
         except httptools.HttpParserError:
-            self._fail(UpstreamInvalid("The provider's answer is not HTTP."))
+            if self._complete:
+                # The answer is whole; what came in one piece with it was not asked for, as above.
+                self.close()
+            else:
+                self._fail(UpstreamInvalid("The provider's answer is not HTTP."))
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(UpstreamInvalid("The head of the provider's answer is too large."))
         self._wake()
 
     def eof_received(self) -> bool:
@@ -118,8 +137,15 @@ class Connection(asyncio.Protocol):
 
     # httptools' side
 
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request; the parser would go on with it by itself."""
+        if self._complete:
+            raise _Surplus
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep one header; of a repeated one the values are joined, as HTTP says."""
+        """Keep one header; of a repeated one the values are joined, as HTTP says.  Trailers are dropped."""
+        if self._head_done:
+            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         known = self.headers.get(key)
         self.headers[key] = text if known is None else f"{known}, {text}"
@@ -165,6 +191,8 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _fall_silent(self) -> None:
+        # The provider has the request and may be at work on it still: as good as a first byte of the answer.
+        self.touched = True
         self._fail(UpstreamBroken("The provider fell silent."))
 
     async def _wait(self) -> None:
@@ -194,6 +222,8 @@ class Connection(asyncio.Protocol):
             await self._wait()
 
     def _take(self) -> bytes:
+        if self._inflate is not None and self._inflate.has_more:
+            return self._inflate.feed(b"")
         pieces = self._pieces
         content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []
@@ -203,16 +233,21 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return content if self._inflate is None else self._inflate.feed(content)
 
+    def _unpacks_more(self) -> bool:
+        return self._inflate is not None and self._inflate.has_more
+
     async def read(self) -> bytes:
         """Return what of the body is there, waiting for some; b"" at its end; raises UpstreamBroken."""
         while True:
-            if self._pieces:
+            while self._pieces or self._unpacks_more():
                 content = self._take()
                 if content:
                     return content
             if self._fault is not None:
                 raise self._fault
             if self._complete or self.status in _NO_BODY:
+                if self._inflate is not None:
+                    self._inflate.finish()
                 return b""
             await self._wait()
 

@@ -7,5 +7,12 @@ from tests.architecture.source_tree import ROOT
 
 
 def test_the_catalogue_is_current():
-    made = subprocess.run([sys.executable, "-m", "data_plane", "catalog"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "data_plane", "catalog"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert (ROOT / "shared/catalog/catalog.json").read_text() == made.stdout, "run `make catalog`"

@@ -8,7 +8,17 @@ import pytest
 from tests.architecture.source_tree import ROOT, SOURCE, python_files, text_files
 
 THIS = Path(__file__).relative_to(ROOT)
-MOST_FILES_THAT_REVEAL = 5
+# Every file in which a secret leaves its wrapper, and the reason why it must; a new one is argued for here.
+MAY_REVEAL = {
+    "control_plane/core/showing.py": "shows a new API key or token once, to the person who made it",
+    "control_plane/gateways/seal.py": "seals a provider key to the gateways of a group",
+    "control_plane/gateways/services.py": "shows a new enrolment token once",
+    "control_plane/vault/services.py": "encrypts a provider key for the database, and masks it",
+    "data_plane/providers/_anthropic_like.py": "puts the provider key into the upstream header",
+    "data_plane/providers/_openai_like.py": "puts the provider key into the upstream header",
+    "data_plane/sync/enrol.py": "sends the one-time enrolment token to the control plane",
+    "shared/redact.py": "is the wrapper",
+}
 TEXT = (".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".html", ".css", ".js", ".example", ".Dockerfile", ".cfg", "")
 
 
@@ -44,9 +54,9 @@ def test_an_ignored_rule_has_its_reason_beside_it():
     assert hits(r"#\s*noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)*\s*$", python_files(*SOURCE)) == []
 
 
-def test_secrets_are_revealed_in_few_files():
-    files = {hit.partition(":")[0] for hit in hits(r"\.reveal\(", python_files(*SOURCE))} - {"shared/redact.py"}
-    assert len(files) <= MOST_FILES_THAT_REVEAL, sorted(files)
+def test_secrets_are_revealed_only_where_they_must_be():
+    files = {hit.partition(":")[0] for hit in hits(r"\.reveal\(", python_files(*SOURCE))}
+    assert files == set(MAY_REVEAL)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ TESTED_ELSEWHERE: dict[str, str] = {}
 
 
 def mirrored(path):
-    """The test file that belongs to a source file; a leading underscore is dropped."""
-    return Path("tests", *path.parts[:-1], f"test_{path.name.lstrip('_')}")
+    """The test file that belongs to a source file: its whole name behind `test_`, leading underscores included."""
+    return Path("tests", *path.parts[:-1], f"test_{path.name}")
 
 
 def needs_a_test(path):

@@ -67,12 +67,17 @@ def pointed_at(fake, slug="main", **changes):
 
 def at(*fakes, **changes):
     """Return the sections for virtual keys `main`, `second`, … at the fakes' addresses."""
-    pairs = [pointed_at(fake, slug, provider=fake.kind) for fake, slug in zip(fakes, ("main", "second", "third"), strict=False)]
+    pairs = [
+        pointed_at(fake, slug, provider=fake.kind)
+        for fake, slug in zip(fakes, ("main", "second", "third"), strict=False)
+    ]
     return {"virtual_keys": [row for row, _ in pairs], "secrets": [secret for _, secret in pairs], **changes}
 
 
 @asynccontextmanager
-async def gateway(tmp_path, *, snapshot=None, propagation_wait_s=0.0, max_body=1024 * 1024, draw=lambda: 0.0, **sections):
+async def gateway(
+    tmp_path, *, snapshot=None, propagation_wait_s=0.0, max_body=1024 * 1024, draw=lambda: 0.0, **sections
+):
     """Run a gateway on `snapshot`, or on one of `sections`; None as `snapshot` and no sections is the usual one."""
     holder = Holder()
     holder.swap(snapshot or kit.snapshot(**sections))

@@ -35,7 +35,9 @@ KEY = mint_key(KEY_ID)
 KEY_TEXT = KEY.text.reveal()
 PROVIDER_KEY = "sk-sentinel-provider-0001"
 PRICES = ProviderPricesRow(
-    "openai", "list-1", (ModelPriceRow("gpt", ["starts_with", "gpt"], input=(Rate(0, 2_000_000_000),), output=(Rate(0, 8_000_000_000),)),)
+    "openai",
+    "list-1",
+    (ModelPriceRow("gpt", ["starts_with", "gpt"], input=(Rate(0, 2_000_000_000),), output=(Rate(0, 8_000_000_000),)),),
 )
 
 
@@ -57,12 +59,22 @@ def api_key(**changes):
 
 
 def virtual_key(slug="main", **changes):
-    fields = {"id": f"{WS}/{slug}", "org": ORG, "ws": WS, "slug": slug, "provider": "openai", "integration": "int-1", "secret": "secret-1"}
+    fields = {
+        "id": f"{WS}/{slug}",
+        "org": ORG,
+        "ws": WS,
+        "slug": slug,
+        "provider": "openai",
+        "integration": "int-1",
+        "secret": "secret-1",
+    }
     return VirtualKeyRow(**{**fields, "uid": f"uid-{slug}", **changes})
 
 
 def config(slug, body, **changes):
-    return ConfigRow(**{"id": f"{WS}/{slug}", "org": ORG, "ws": WS, "slug": slug, "version": f"v-{slug}", "body": body, **changes})
+    return ConfigRow(
+        **{"id": f"{WS}/{slug}", "org": ORG, "ws": WS, "slug": slug, "version": f"v-{slug}", "body": body, **changes}
+    )
 
 
 def rows(**sections):
@@ -106,7 +118,9 @@ def call(headers=None, body=None, *, key=KEY_TEXT, raw=None):
     if key is not None:
         sent.setdefault("x-portkey-api-key", key)
     if raw is None:
-        raw = msgspec.json.encode(body if body is not None else {"model": "@main/gpt-4o", "messages": [{"role": "user", "content": "hi"}]})
+        raw = msgspec.json.encode(
+            body if body is not None else {"model": "@main/gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        )
     return Call("chat", "POST", "/v1/chat/completions", sent, raw, 1_800_000_000_000_000, 0.0)
 
 

@@ -217,7 +217,7 @@ async def serve(kind: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with FakeProvider(kind=kind, port=port) as fake:
-        print(fake.port, flush=True)  # noqa: T201 -- the parent process reads the port
+        print(fake.port, flush=True)
         await stop.wait()
 
 

@@ -12,14 +12,18 @@ PASSED_ON = {"content-type"}
 def build(target):
     async def forward(request):
         body = await request.read()
-        async with request.app["session"].post(target + request.path, data=body, headers={"content-type": "application/json"}) as answer:
+        async with request.app["session"].post(
+            target + request.path, data=body, headers={"content-type": "application/json"}
+        ) as answer:
             content = await answer.read()
             kept = {name: value for name, value in answer.headers.items() if name.lower() in PASSED_ON}
             return web.Response(status=answer.status, body=content, headers=kept)
 
     async def session(app):
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, skip_auto_headers=("user-agent", "accept-encoding")) as app["session"]:
+        async with aiohttp.ClientSession(
+            connector=connector, skip_auto_headers=("user-agent", "accept-encoding")
+        ) as app["session"]:
             yield
 
     app = web.Application(client_max_size=32 * 1024 * 1024)

@@ -21,7 +21,10 @@ REQUESTS = 1500
 CONNECTIONS = 16
 LATENCY_REQUESTS = 600
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-CHAT = {"model": "gpt-4o", "messages": [{"role": "system", "content": "You are terse. " * 20}, {"role": "user", "content": "word " * 300}]}
+CHAT = {
+    "model": "gpt-4o",
+    "messages": [{"role": "system", "content": "You are terse. " * 20}, {"role": "user", "content": "word " * 300}],
+}
 
 
 def family_of(pid):
@@ -44,7 +47,12 @@ def cpu_s(pids):
 
 def request_bytes(port, headers):
     body = json.dumps(CHAT).encode()
-    lines = [f"POST /v1/chat/completions HTTP/1.1", f"host: 127.0.0.1:{port}", "content-type: application/json", f"content-length: {len(body)}"]
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1",
+        f"host: 127.0.0.1:{port}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -106,17 +114,38 @@ def prepare(folder):
     """Start everything; return (system, programs of our own, bare proxy, gateway, upstream itself)."""
     system = System(folder).build()
     python, upstream, proxy = sys.executable, system.ports["provider"], free_port()
-    system.programs["provider"] = Program("provider", [python, "-m", "tests.performance.upstream", "--port", str(upstream)], system.base, folder / "p.log")
+    system.programs["provider"] = Program(
+        "provider", [python, "-m", "tests.performance.upstream", "--port", str(upstream)], system.base, folder / "p.log"
+    )
     system.programs["gateway"].environment["GATEHOUSE_GATEWAY_WORKERS"] = "1"
-    bare = Program("bare", [python, "-m", "tests.performance.bare_proxy", "--port", str(proxy), "--target", f"http://127.0.0.1:{upstream}"], system.base, folder / "b.log")
+    bare = Program(
+        "bare",
+        [
+            python,
+            "-m",
+            "tests.performance.bare_proxy",
+            "--port",
+            str(proxy),
+            "--target",
+            f"http://127.0.0.1:{upstream}",
+        ],
+        system.base,
+        folder / "b.log",
+    )
     bare.start()
     system.start_all()
     config = system.admin("POST", "/configs", {
         "name": "bench", "workspace_id": system.demo["workspace_id"],
         "config": {"strategy": {"mode": "fallback"}, "retry": {"attempts": 2}, "targets": [{"virtual_key": "demo"}, {"virtual_key": "demo"}]},
     })  # fmt: skip
-    headers = {"authorization": f"Bearer {system.key}", "x-portkey-config": config["slug"], "x-portkey-metadata": '{"team":"bench"}'}
-    wait_for(lambda: fetch(f"http://127.0.0.1:{proxy}/v1/chat/completions", body=CHAT)[0] == 200, "the bare proxy answers")
+    headers = {
+        "authorization": f"Bearer {system.key}",
+        "x-portkey-config": config["slug"],
+        "x-portkey-metadata": '{"team":"bench"}',
+    }
+    wait_for(
+        lambda: fetch(f"http://127.0.0.1:{proxy}/v1/chat/completions", body=CHAT)[0] == 200, "the bare proxy answers"
+    )
     system.wait_current()
     return system, bare, Contender("bare aiohttp proxy", proxy, {}, bare.process.pid), Contender(
         "gatehouse gateway", system.ports["gateway"], headers | {"x-portkey-api-key": system.key}, system.programs["gateway"].process.pid
@@ -140,8 +169,12 @@ def report(bare, gateway, direct):
     print(f"{'':22}{'CPU us/request':>16}{'background':>12}{'added p50 ms':>15}{'added p99 ms':>15}")
     for contender in (bare, gateway):
         added = [percentile(contender.times, share) - percentile(direct.times, share) for share in (0.5, 0.99)]
-        print(f"{contender.name:22}{statistics.median(contender.micros):16.0f}{statistics.median(contender.background):12.0f}{added[0]:15.2f}{added[1]:15.2f}")
-    print(f"\nCPU, gateway / bare proxy: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}) over {ROUNDS} rounds")
+        print(
+            f"{contender.name:22}{statistics.median(contender.micros):16.0f}{statistics.median(contender.background):12.0f}{added[0]:15.2f}{added[1]:15.2f}"
+        )
+    print(
+        f"\nCPU, gateway / bare proxy: median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}) over {ROUNDS} rounds"
+    )
     return statistics.median(ratios)
 
 

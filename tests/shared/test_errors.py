@@ -8,7 +8,8 @@ def subclasses(kind):
 
 
 OURS = sorted(
-    (kind for kind in subclasses(errors.GatewayError) if kind.__module__ == "shared.errors"), key=lambda kind: kind.__name__
+    (kind for kind in subclasses(errors.GatewayError) if kind.__module__ == "shared.errors"),
+    key=lambda kind: kind.__name__,
 )
 
 

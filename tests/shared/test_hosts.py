@@ -36,7 +36,9 @@ def test_trusted_hosts_are_exempt_from_the_private_ranges(url):
     assert check_custom_host(url, TRUSTED) == url
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "metadata", "x.cluster.local", "metadata.google.internal", "100.100.100.200"])
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "metadata", "x.cluster.local", "metadata.google.internal", "100.100.100.200"]
+)
 def test_metadata_services_are_refused_even_when_trusted(host):
     with pytest.raises(ValueError):
         check_custom_host(f"http://{host}/v1", frozenset({host}))

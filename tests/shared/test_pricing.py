@@ -47,7 +47,9 @@ def test_a_cost_is_never_negative_and_never_above_the_dearest_price(taken, given
 
 
 LISTS = {
-    "openai": ProviderPricesRow("openai", "list-1", (GPT, ModelPriceRow("o", ["or", [["equals", "o1"], ["regex", "^o[34]"]]]))),
+    "openai": ProviderPricesRow(
+        "openai", "list-1", (GPT, ModelPriceRow("o", ["or", [["equals", "o1"], ["regex", "^o[34]"]]]))
+    ),
     "azure": ProviderPricesRow("azure", "list-1", (), fallback=("openai",)),
 }
 

@@ -10,11 +10,17 @@ def test_the_control_plane_refuses_fields_that_it_does_not_know_at_enrolment():
 
 
 def test_a_report_of_a_newer_gateway_is_still_read():
-    report = msgspec.json.decode(b'{"instance":"i","boot_id":"b","state":"ACTIVE","added_later":1}', type=wire.StatusReport)
+    report = msgspec.json.decode(
+        b'{"instance":"i","boot_id":"b","state":"ACTIVE","added_later":1}', type=wire.StatusReport
+    )
     assert report.state == "ACTIVE"
 
 
 def test_header_constants_are_lower_case():
-    headers = [value for name, value in vars(wire).items() if name.isupper() and isinstance(value, str) and value.startswith("x-")]
+    headers = [
+        value
+        for name, value in vars(wire).items()
+        if name.isupper() and isinstance(value, str) and value.startswith("x-")
+    ]
     assert headers
     assert all(value == value.lower() for value in headers)

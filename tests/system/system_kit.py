@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -70,15 +71,18 @@ class Program:
     def start(self):
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, env=self.environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                self.command,
+                env=self.environment,
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         return self
 
     def signal_all(self, number):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def kill(self):
         """Kill the process and all its children, as a power cut would."""
@@ -90,10 +94,8 @@ class Program:
             return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            pass
         self.signal_all(signal.SIGKILL)
         self.process.wait(10)
 
@@ -141,7 +143,13 @@ class System:
 
     def manage(self, *arguments):
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.control_environment, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.control_environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
@@ -153,11 +161,15 @@ class System:
         """Make the tables, the keys and the demo organisation, and say which programs there are."""
         self.manage("migrate", "--no-input", "--verbosity", "0")
         self.manage("create_signing_keys")
-        made = json.loads(self.manage("bootstrap_demo", "--json", "--demo-provider-url", self.provider).splitlines()[-1])
+        made = json.loads(
+            self.manage("bootstrap_demo", "--json", "--demo-provider-url", self.provider).splitlines()[-1]
+        )
         self.demo = made
         self.admin_key, self.key = made["admin_api_key"], made["api_key"]
         python = sys.executable
-        self._add("provider", [python, "-m", "deploy.local.demo_provider", "--port", str(self.ports["provider"])], self.base)
+        self._add(
+            "provider", [python, "-m", "deploy.local.demo_provider", "--port", str(self.ports["provider"])], self.base
+        )
         self._add(
             "control",
             [python, "-m", "gunicorn", "control_plane.wsgi", "--worker-class", "gthread", "--workers", "1", "--threads", "8",
@@ -178,6 +190,7 @@ class System:
             "GATEHOUSE_ENROLMENT_TOKEN": self.demo["enrolment_token"] or "",
             "GATEHOUSE_ROOT_SHA256": self.demo["root_sha256"],
             "GATEHOUSE_SHUTDOWN_S": "5",
+            "GATEHOUSE_MAX_BACKOFF_S": "1",
         }
 
     def start(self, *names):
@@ -192,7 +205,11 @@ class System:
         return self
 
     def wait_ready(self):
-        for page in (f"{self.control}/readyz", f"http://127.0.0.1:{self.ports['edge']}/readyz", f"{self.gateway}/readyz"):
+        for page in (
+            f"{self.control}/readyz",
+            f"http://127.0.0.1:{self.ports['edge']}/readyz",
+            f"{self.gateway}/readyz",
+        ):
             wait_for(lambda page=page: fetch(page)[0] == 200, page)
 
     def kill_control_plane(self):
@@ -200,7 +217,11 @@ class System:
             self.programs[name].kill()
 
     def start_control_plane(self):
+        """Start it again, and wait until the gateway hears from it."""
         self.start("control", "edge", "publisher")
+        self.wait_ready()
+        key = self.new_key("heard of")["key"]
+        wait_for(lambda: self.chat(key=key)[0] == 200, "the gateway hears from the control plane again")
 
     def stop(self):
         for name in ("gateway", "publisher", "edge", "control", "provider"):
@@ -210,7 +231,9 @@ class System:
     def chat(self, key=None, model="@demo/gpt-4o", text="hello", timeout_s=20.0, **headers):
         """Return (status, body, headers) of one chat."""
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
-        return fetch(f"{self.gateway}/v1/chat/completions", key=key or self.key, body=body, headers=headers, timeout_s=timeout_s)
+        return fetch(
+            f"{self.gateway}/v1/chat/completions", key=key or self.key, body=body, headers=headers, timeout_s=timeout_s
+        )
 
     def admin(self, method, path, body=None):
         """Return the body of an Admin API call that must succeed."""
@@ -219,18 +242,34 @@ class System:
         return answer
 
     def new_key(self, name="key", **fields):
-        body = {"name": name, "workspace_id": self.demo["workspace_id"], "scopes": ["completions.write", "logs.view"], **fields}
+        body = {
+            "name": name,
+            "workspace_id": self.demo["workspace_id"],
+            "scopes": ["completions.write", "logs.view"],
+            **fields,
+        }
         return self.admin("POST", "/api-keys/workspace/service", body)
 
     def report(self):
         """Return the newest status report of the gateway."""
-        rows = self.query("SELECT report FROM gateways_gatewayinstance ORDER BY last_seen_at DESC LIMIT 1")
+        rows = self.query(
+            "SELECT i.report FROM gateways_gatewayinstance i JOIN gateways_gatewaygroup g ON g.id = i.group_id"
+            " WHERE g.name = 'local' ORDER BY i.last_seen_at DESC LIMIT 1"
+        )
         return rows[0][0] if rows else {}
+
+    def newest_seq(self):
+        """Return the newest published revision of the gateway's group."""
+        sql = "SELECT max(v.seq) FROM gateways_bundleversion v JOIN gateways_gatewaygroup g ON g.id = v.group_id WHERE g.name = 'local'"
+        return self.query(sql)[0][0]
 
     def wait_current(self):
         """Wait until everything is published and in use by the gateway."""
-        wait_for(lambda: self.query("SELECT count(*) FROM core_outboxevent WHERE done_at IS NULL")[0][0] == 0, "all is published")
-        newest = self.query("SELECT max(seq) FROM gateways_bundleversion")[0][0]
+        wait_for(
+            lambda: self.query("SELECT count(*) FROM core_outboxevent WHERE done_at IS NULL")[0][0] == 0,
+            "all is published",
+        )
+        newest = self.newest_seq()
         wait_for(lambda: self.report().get("active", {}).get("seq", 0) >= newest, "the gateway is current")
 
     def stored(self, *ids):

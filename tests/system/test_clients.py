@@ -40,7 +40,9 @@ def test_the_openai_sdk_works_with_a_base_url_and_a_key_alone(client):
 
 
 def test_the_openai_sdk_streams(client):
-    with client.chat.completions.create(model="@demo/gpt-4o", messages=CHAT, stream=True, stream_options={"include_usage": True}) as stream:
+    with client.chat.completions.create(
+        model="@demo/gpt-4o", messages=CHAT, stream=True, stream_options={"include_usage": True}
+    ) as stream:
         chunks = list(stream)
     assert "Hello there" in "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
     assert chunks[-1].usage.total_tokens > 0
@@ -49,7 +51,9 @@ def test_the_openai_sdk_streams(client):
 
 def test_the_openai_sdk_calls_tools(client):
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
-    answer = client.chat.completions.create(model="@demo/gpt-4o", messages=[{"role": "user", "content": "please get_weather"}], tools=[tool])
+    answer = client.chat.completions.create(
+        model="@demo/gpt-4o", messages=[{"role": "user", "content": "please get_weather"}], tools=[tool]
+    )
     assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
 
 
@@ -60,7 +64,10 @@ def test_the_openai_sdk_lists_models(client):
 def test_the_openai_sdk_raises_its_own_errors(system, client):
     with pytest.raises(openai.BadRequestError, match="no provider @nowhere"):
         client.chat.completions.create(model="@nowhere/x", messages=CHAT)
-    with openai.OpenAI(base_url=f"{system.gateway}/v1", api_key="gh-wrong", max_retries=0) as stranger, pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=f"{system.gateway}/v1", api_key="gh-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
         stranger.chat.completions.create(model="@demo/gpt-4o", messages=CHAT)
 
 
@@ -71,9 +78,13 @@ def test_the_portkey_sdk_administers_and_calls_what_it_made(system, portkey):
         name="Team provider", provider="openai", key="demo-key", workspace_id=workspace.id, custom_host=system.provider
     )
     config = made_by.configs.create(
-        name="Team config", config={"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": virtual_key.slug}]}, workspace_id=workspace.id
+        name="Team config",
+        config={"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": virtual_key.slug}]},
+        workspace_id=workspace.id,
     )
-    key = made_by.api_keys.create(type="workspace", sub_type="service", name="team", workspace_id=workspace.id, scopes=["completions.write"])
+    key = made_by.api_keys.create(
+        type="workspace", sub_type="service", name="team", workspace_id=workspace.id, scopes=["completions.write"]
+    )
     caller = portkey(api_key=key.key, base_url=f"{system.gateway}/v1", config=config.slug)
     answer = caller.chat.completions.create(model="gpt-4o", messages=CHAT)
     assert "Hello there" in answer.choices[0].message.content
@@ -83,7 +94,10 @@ def test_the_portkey_sdk_administers_and_calls_what_it_made(system, portkey):
     by_header = portkey(api_key=key.key, base_url=f"{system.gateway}/v1", virtual_key=virtual_key.slug)
     assert by_header.chat.completions.create(model="gpt-4o", messages=CHAT).choices
     made_by.configs.update(slug=config.slug, config={"provider": f"@{virtual_key.slug}"})
-    assert made_by.configs.retrieve(slug=config.slug).config in ({"provider": f"@{virtual_key.slug}"}, json.dumps({"provider": f"@{virtual_key.slug}"}))
+    assert made_by.configs.retrieve(slug=config.slug).config in (
+        {"provider": f"@{virtual_key.slug}"},
+        json.dumps({"provider": f"@{virtual_key.slug}"}),
+    )
     made_by.virtual_keys.delete(slug=virtual_key.slug)
 
 

@@ -1,6 +1,8 @@
 """The gateway is killed under load, again and again; what it wrote arrives once."""
 
 import threading
+import time
+import uuid
 
 import msgspec
 
@@ -10,6 +12,8 @@ from shared.schema.log_record import LogRecord
 from tests.system.system_kit import wait_for
 
 KILLS = 20
+# How long before a kill a request may have begun whose record the kill took: its own time, and that in the queue.
+QUEUED_MS = 500
 
 
 def written(state):
@@ -41,11 +45,12 @@ def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     threads = [threading.Thread(target=load) for _ in range(6)]
     for thread in threads:
         thread.start()
-    seen = set()
+    seen, kills = set(), []
     try:
         for _ in range(KILLS):
             reached = len(answered)
             wait_for(lambda reached=reached: len(answered) > reached + 25, "the load runs")
+            kills.append(time.time() * 1000)
             system.programs["gateway"].kill()
             seen |= written(system.state)
             system.start("gateway")
@@ -59,5 +64,6 @@ def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     counts = system.stored()
     assert {counts[record_id] for record_id in seen} == {1}
     assert set(counts.values()) == {1}
-    lost = set(answered) - counts.keys()
-    assert len(lost) <= KILLS * 6 * 2, "only what was in the queue at a kill may be missing"
+    # An id carries its time: what is missing was answered in the blink before a kill, and still in the queue.
+    lost = [uuid.UUID(record_id).int >> 80 for record_id in set(answered) - counts.keys()]
+    assert [made for made in lost if not any(0 <= kill - made <= QUEUED_MS for kill in kills)] == []

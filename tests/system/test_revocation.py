@@ -15,7 +15,12 @@ def test_fifty_revocations_are_each_in_force_within_two_seconds(system):
         system.admin("DELETE", f"/api-keys/{key['id']}")
         began = time.monotonic()
         # Both workers must refuse; a few refusals in a row reach both.
-        wait_for(lambda key=key: all(system.chat(key=key["key"])[0] == 401 for _ in range(4)), "the key is refused", bound_s=10, every_s=0.005)
+        wait_for(
+            lambda key=key: all(system.chat(key=key["key"])[0] == 401 for _ in range(4)),
+            "the key is refused",
+            bound_s=10,
+            every_s=0.005,
+        )
         took.append(time.monotonic() - began)
     took.sort()
     assert took[48] <= 2.0, took[-5:]

@@ -56,11 +56,18 @@ class Forge:
         return sign_envelope(msgspec.json.encode(made), MANIFEST_TYPE, [by or self.bundle]), made
 
     def make_head(self, manifest=None, by=None, **changes):
-        fields = {"head_no": int(time.time() * 1000) + 300, "issued_at": time.time(), "expires": time.time() + HEAD_LIFETIME_S, **changes}
+        fields = {
+            "head_no": int(time.time() * 1000) + 300,
+            "issued_at": time.time(),
+            "expires": time.time() + HEAD_LIFETIME_S,
+            **changes,
+        }
         if manifest is not None:
             content, made = manifest
             fields = {"manifest": ManifestRef(sha256(content), len(content)), "seq": made.seq, **fields}
-        return sign_envelope(msgspec.json.encode(msgspec.structs.replace(self.head, **fields)), HEAD_TYPE, [by or self.freshness])
+        return sign_envelope(
+            msgspec.json.encode(msgspec.structs.replace(self.head, **fields)), HEAD_TYPE, [by or self.freshness]
+        )
 
 
 def flipped(content):
@@ -104,7 +111,10 @@ def test_forged_replayed_misaddressed_and_expired_bundles_are_refused_and_the_ol
         bend, code = attacks(Forge(tapped, tap), tap)[name]
         active = tapped.report()["active"]
         tap.set_bend(bend)
-        wait_for(lambda code=code: (tapped.report().get("last_error") or {}).get("code") == code, f"{name}: {code} is reported")
+        wait_for(
+            lambda code=code: (tapped.report().get("last_error") or {}).get("code") == code,
+            f"{name}: {code} is reported",
+        )
         assert tapped.report()["state"] == "REJECTED", name
         assert tapped.report()["active"] == active, name
         assert tapped.chat()[0] == 200, name
@@ -118,8 +128,7 @@ def heal(system, name):
     def healed():
         system.admin("PUT", f"/admin/workspaces/{system.demo['workspace_id']}", {"name": f"{name} {time.time()}"})
         report = system.report()
-        newest = system.query("SELECT max(seq) FROM gateways_bundleversion")[0][0]
-        return report["state"] == "ACTIVE" and report["active"]["seq"] >= newest - 2000
+        return report["state"] == "ACTIVE" and report["active"]["seq"] >= system.newest_seq() - 2000
 
     wait_for(healed, f"{name}: the true bundle is taken afterwards", every_s=0.3)
     system.wait_current()
@@ -128,8 +137,14 @@ def heal(system, name):
 def every_row(database_url):
     """Return the text of every row of every table."""
     with psycopg.connect(database_url) as connection:
-        tables = [row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
-        return {table: "\n".join(row[0] for row in connection.execute(f'SELECT t::text FROM "{table}" t').fetchall()) for table in tables}
+        tables = [
+            row[0]
+            for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        ]
+        return {
+            table: "\n".join(row[0] for row in connection.execute(f'SELECT t::text FROM "{table}" t').fetchall())
+            for table in tables
+        }
 
 
 def test_no_provider_key_and_no_gateway_key_is_found_in_plain_text_anywhere(tapped, tap):
@@ -139,16 +154,24 @@ def test_no_provider_key_and_no_gateway_key_is_found_in_plain_text_anywhere(tapp
     key = tapped.new_key("canary")["key"]
     tapped.wait_current()
     # The demo provider refuses the canary: its error comes back through the gateway, and must not repeat the key.
-    status, error, headers = tapped.chat(key=key, model=f"@{made['slug']}/gpt-4o", text=f"my key is {PROVIDER_KEY} and {key}")
+    status, error, headers = tapped.chat(
+        key=key, model=f"@{made['slug']}/gpt-4o", text=f"my key is {PROVIDER_KEY} and {key}"
+    )
     assert status == 401
     odd = [
         fetch(f"{tapped.gateway}/v1/chat/completions", key=key, body={"model": key, "messages": PROVIDER_KEY}),
         fetch(f"{tapped.gateway}/v1/chat/completions", key=key + "x", body={}),
-        tapped.chat(key=key, **{"x-portkey-config": '{"api_key":"' + PROVIDER_KEY + '","provider":7}', "x-portkey-api-key": key}),
+        tapped.chat(
+            key=key, **{"x-portkey-config": '{"api_key":"' + PROVIDER_KEY + '","provider":7}', "x-portkey-api-key": key}
+        ),
     ]
     assert tapped.chat()[0] == 200
     wait_for(lambda: tapped.stored(headers["x-portkey-request-id"]), "the record arrives")
-    canaries = {"provider key": PROVIDER_KEY.encode(), "gateway key": key.encode(), "admin key": tapped.admin_key.encode()}
+    canaries = {
+        "provider key": PROVIDER_KEY.encode(),
+        "gateway key": key.encode(),
+        "admin key": tapped.admin_key.encode(),
+    }
     places = {f"answer {number}": str(answer).encode() for number, answer in enumerate([error, *odd])}
     places["wire"] = bytes(tap.seen)
     for path in Path(tapped.folder).rglob("*"):
@@ -157,11 +180,19 @@ def test_no_provider_key_and_no_gateway_key_is_found_in_plain_text_anywhere(tapp
     # The body that the caller itself sent is stored by the workspace's policy; everything else must be clean.
     rows = every_row(tapped.database_url)
     places |= {table: text.encode() for table, text in rows.items() if not table.startswith("logs_body")}
-    found = [(what, place) for place, content in places.items() for what, canary in canaries.items() if canary in content]
-    spooled = [(what, place) for what, place in found if not place.startswith("gateway/spool/payload") and place != "wire"]
+    found = [
+        (what, place) for place, content in places.items() for what, canary in canaries.items() if canary in content
+    ]
+    spooled = [
+        (what, place) for what, place in found if not place.startswith("gateway/spool/payload") and place != "wire"
+    ]
     assert spooled == []
 
 
 def test_files_of_the_gateway_are_private(tapped):
-    open_to_others = [path for path in tapped.state.rglob("*") if path.is_file() and path.stat().st_mode & 0o077 and "metrics" not in path.parts]
+    open_to_others = [
+        path
+        for path in tapped.state.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o077 and "metrics" not in path.parts
+    ]
     assert open_to_others == []

@@ -83,7 +83,9 @@ class WireTap:
         return None
 
     async def _forward(self, request, body):
-        async with self._session.request(request.method, self.target + request.raw_path, data=body, headers=request.headers) as answer:
+        async with self._session.request(
+            request.method, self.target + request.raw_path, data=body, headers=request.headers
+        ) as answer:
             content = await answer.read()
             self.seen += str(dict(answer.headers)).encode() + content
             if "/head?" in request.raw_path and answer.status == 200:

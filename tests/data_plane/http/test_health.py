@@ -9,7 +9,11 @@ from tests.fakes.provider import FakeProvider
 async def test_health_speaks_the_contracts_words(tmp_path):
     async with gateway(tmp_path) as gw:
         status, body, _ = await gw.get("/v1/health")
-        assert (status, orjson.loads(body)["status"], orjson.loads(body)["message"]) == (200, "success", "Server is healthy")
+        assert (status, orjson.loads(body)["status"], orjson.loads(body)["message"]) == (
+            200,
+            "success",
+            "Server is healthy",
+        )
 
 
 async def test_readiness_needs_a_configuration_and_nothing_else(tmp_path):

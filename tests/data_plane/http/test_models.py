@@ -34,7 +34,10 @@ async def test_a_custom_host_that_fails_is_left_out(tmp_path):
 
 
 async def test_a_named_provider_gives_its_own_list(tmp_path):
-    async with FakeProvider([Reply(json={"data": [{"id": "m1", "owned_by": "x"}]})]) as fake, gateway(tmp_path, **at(fake)) as gw:
+    async with (
+        FakeProvider([Reply(json={"data": [{"id": "m1", "owned_by": "x"}]})]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
         status, body, _ = await gw.get("/v1/models", {"x-portkey-provider": "@main"})
         assert (status, ids(body), orjson.loads(body)["provider"]) == (200, ["m1"], "main")
 

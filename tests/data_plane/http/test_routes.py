@@ -4,7 +4,9 @@ import pytest
 from tests.data_plane.gateway_kit import gateway
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/nonsense", "/v2/chat/completions", "/v1/chat/completions/", "/%00", "/../etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/nonsense", "/v2/chat/completions", "/v1/chat/completions/", "/%00", "/../etc/passwd"]
+)
 async def test_an_unknown_path_is_404_in_json(tmp_path, path):
     async with gateway(tmp_path) as gw:
         status, body, headers = await gw.get(path)

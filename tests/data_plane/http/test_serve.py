@@ -56,7 +56,9 @@ async def test_a_stream_arrives_piece_by_piece_and_ends_with_done(tmp_path):
         data = events(body)
         assert (status, data[-1]) == (200, "[DONE]")
         assert headers["content-type"].startswith("text/event-stream")
-        text = "".join(choice["delta"].get("content") or "" for line in data[:-1] for choice in json.loads(line)["choices"])
+        text = "".join(
+            choice["delta"].get("content") or "" for line in data[:-1] for choice in json.loads(line)["choices"]
+        )
         assert "hello there" in text
         assert all("usage" not in json.loads(line) for line in data[:-1])
         record = gw.recorded.last
@@ -119,7 +121,10 @@ async def test_a_key_without_the_scope_is_403_and_recorded(tmp_path):
 
 async def test_a_providers_error_keeps_its_status_and_is_normalised(tmp_path):
     fault = {"error": {"message": "slow down", "type": "rate", "param": None, "code": "rl"}}
-    async with FakeProvider([Reply(429, json=fault, headers={"x-ratelimit-reset": "3"})]) as fake, gateway(tmp_path, **at(fake)) as gw:
+    async with (
+        FakeProvider([Reply(429, json=fault, headers={"x-ratelimit-reset": "3"})]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
         status, body, headers = await gw.send()
         assert status == 429
         assert orjson.loads(body) == {
@@ -156,24 +161,39 @@ async def test_an_unreachable_provider_is_502_without_its_address(tmp_path):
 
 async def test_retries_and_fallback_are_counted_and_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.001,) * 5)
-    async with FakeProvider([Reply(500, json={}), Reply(500, json={})]) as bad, FakeProvider() as good, gateway(tmp_path, **at(bad, good)) as gw:
+    async with (
+        FakeProvider([Reply(500, json={}), Reply(500, json={})]) as bad,
+        FakeProvider() as good,
+        gateway(tmp_path, **at(bad, good)) as gw,
+    ):
         config = fallback({"virtual_key": "main", "retry": {"attempts": 1}}, {"virtual_key": "second"})
         status, _, headers = await gw.send({**CHAT, "model": "gpt-4o"}, {"x-portkey-config": config})
         assert (status, headers["x-portkey-retry-attempt-count"]) == (200, "0")
         record = gw.recorded.last
-        assert [(a.path, a.status) for a in record.attempts] == [("config.targets[0]", 500), ("config.targets[0]", 500), ("config.targets[1]", 200)]
+        assert [(a.path, a.status) for a in record.attempts] == [
+            ("config.targets[0]", 500),
+            ("config.targets[0]", 500),
+            ("config.targets[1]", 200),
+        ]
         assert (record.fallback_n, record.mode) == (1, "fallback")
 
 
 async def test_exhausted_retries_are_told_as_minus_one(tmp_path, monkeypatch):
     monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.001,) * 5)
     async with FakeProvider(lambda _seen: Reply(503, json={})) as bad, gateway(tmp_path, **at(bad)) as gw:
-        status, _, headers = await gw.send(headers={"x-portkey-config": '{"virtual_key":"main","retry":{"attempts":2}}'}, body={**CHAT, "model": "m"})
+        status, _, headers = await gw.send(
+            headers={"x-portkey-config": '{"virtual_key":"main","retry":{"attempts":2}}'}, body={**CHAT, "model": "m"}
+        )
         assert (status, headers["x-portkey-retry-attempt-count"], len(bad.seen)) == (503, "-1", 3)
 
 
 async def test_a_target_forces_and_drops_parameters(tmp_path):
-    config = {"virtual_key": "main", "override_params": {"model": "gpt-5", "top_p": 1}, "default_params": {"seed": 3, "stop": "x"}, "drop_params": ["user"]}
+    config = {
+        "virtual_key": "main",
+        "override_params": {"model": "gpt-5", "top_p": 1},
+        "default_params": {"seed": 3, "stop": "x"},
+        "drop_params": ["user"],
+    }
     async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
         await gw.send({**CHAT, "model": "m", "user": "u", "stop": "mine"}, {"x-portkey-config": json.dumps(config)})
         seen = fake.seen[0].json
@@ -182,8 +202,17 @@ async def test_a_target_forces_and_drops_parameters(tmp_path):
 
 
 async def test_the_balance_follows_the_draw(tmp_path):
-    config = json.dumps({"strategy": {"mode": "loadbalance"}, "targets": [{"virtual_key": "main", "weight": 1}, {"virtual_key": "second", "weight": 3}]})
-    async with FakeProvider() as first, FakeProvider() as second, gateway(tmp_path, draw=lambda: 0.5, **at(first, second)) as gw:
+    config = json.dumps(
+        {
+            "strategy": {"mode": "loadbalance"},
+            "targets": [{"virtual_key": "main", "weight": 1}, {"virtual_key": "second", "weight": 3}],
+        }
+    )
+    async with (
+        FakeProvider() as first,
+        FakeProvider() as second,
+        gateway(tmp_path, draw=lambda: 0.5, **at(first, second)) as gw,
+    ):
         _, _, headers = await gw.send({**CHAT, "model": "m"}, {"x-portkey-config": config})
         assert headers["x-portkey-last-used-option-index"] == "config.targets[1]"
         assert (len(first.seen), len(second.seen)) == (0, 1)
@@ -197,7 +226,10 @@ async def test_a_timeout_is_408_in_the_contracts_words(tmp_path):
 
 
 async def test_a_stream_that_breaks_is_an_error_event_and_no_end(tmp_path):
-    async with FakeProvider([Reply(sse=[chunk("par"), chunk("tial"), chunk("x")], break_after=2)]) as fake, gateway(tmp_path, **at(fake)) as gw:
+    async with (
+        FakeProvider([Reply(sse=[chunk("par"), chunk("tial"), chunk("x")], break_after=2)]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
         status, body, _ = await gw.send(STREAM)
         data = events(body)
         assert status == 200
@@ -272,8 +304,13 @@ async def test_a_caller_that_hangs_up_cancels_the_upstream_call(tmp_path, monkey
 
 
 async def test_a_caller_that_leaves_a_stream_ends_it_upstream(tmp_path):
-    async with FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake, gateway(tmp_path, **at(fake)) as gw:
-        async with gw.session.post(gw.url + "/v1/chat/completions", json=STREAM, headers={"x-portkey-api-key": kit.KEY_TEXT}) as response:
+    async with (
+        FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
+        async with gw.session.post(
+            gw.url + "/v1/chat/completions", json=STREAM, headers={"x-portkey-api-key": kit.KEY_TEXT}
+        ) as response:
             await response.content.readany()
             assert len(gw.deps.streams) == 1
             response.close()
@@ -284,8 +321,13 @@ async def test_a_caller_that_leaves_a_stream_ends_it_upstream(tmp_path):
 
 
 async def test_a_revoked_callers_stream_ends_with_a_clear_error(tmp_path):
-    async with FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake, gateway(tmp_path, **at(fake)) as gw:
-        async with gw.session.post(gw.url + "/v1/chat/completions", json=STREAM, headers={"x-portkey-api-key": kit.KEY_TEXT}) as response:
+    async with (
+        FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
+        async with gw.session.post(
+            gw.url + "/v1/chat/completions", json=STREAM, headers={"x-portkey-api-key": kit.KEY_TEXT}
+        ) as response:
             await response.content.readany()
             relay = next(iter(gw.deps.streams))
             assert relay.is_denied(frozenset({f"k:{kit.KEY_ID}"}))
@@ -364,7 +406,11 @@ async def test_a_provider_key_is_sent_to_no_other_host_than_those_it_was_sealed_
 
 async def test_the_callers_own_key_goes_to_the_provider_it_names(tmp_path):
     async with FakeProvider() as fake, gateway(tmp_path) as gw:
-        headers = {"x-portkey-provider": "openai", "authorization": f"Bearer {fake.key}", "x-portkey-custom-host": fake.base_url}
+        headers = {
+            "x-portkey-provider": "openai",
+            "authorization": f"Bearer {fake.key}",
+            "x-portkey-custom-host": fake.base_url,
+        }
         status, _, _ = await gw.send({**CHAT, "model": "gpt-4o"}, headers)
         assert status == 200
 

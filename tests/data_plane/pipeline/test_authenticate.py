@@ -20,7 +20,9 @@ def test_the_key_may_come_in_any_header_that_clients_use(headers):
     assert (principal.key.id, principal.ws.id) == (str(kit.KEY_ID), kit.WS)
 
 
-@pytest.mark.parametrize("headers", [{}, {"authorization": ""}, {"authorization": "Basic x"}, {"x-portkey-api-key": "sk-openai"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": ""}, {"authorization": "Basic x"}, {"x-portkey-api-key": "sk-openai"}]
+)
 def test_without_a_key_of_ours_the_caller_is_unknown(headers):
     with pytest.raises(Unauthenticated):
         authenticate(kit.call(headers, key=None), kit.snapshot(), NOBODY)

@@ -12,7 +12,9 @@ from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
 
 SNAPSHOT = kit.snapshot(configs=[kit.config("pc-1", {"provider": "@main", "retry": {"attempts": 2}})])
-PRINCIPAL = Principal(kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=False), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+PRINCIPAL = Principal(
+    kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=False), WorkspaceRow(kit.WS, kit.ORG, "ws", "W")
+)
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -132,7 +134,12 @@ def test_header_settings_are_read():
         "x-portkey-provider": "@main", "x-portkey-request-timeout": "1500", "x-portkey-forward-headers": "X-A, X-B",
         "x-portkey-strict-open-ai-compliance": "False", "x-portkey-debug": "false",
     })  # fmt: skip
-    assert (read.timeout_ms, read.forward_headers, read.strict, read.keep_bodies) == (1500, ("x-a", "x-b"), False, False)
+    assert (read.timeout_ms, read.forward_headers, read.strict, read.keep_bodies) == (
+        1500,
+        ("x-a", "x-b"),
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("text", ['["X-A","X-B"]', "X-A,X-B"])
@@ -148,10 +155,14 @@ def test_a_bad_list_of_headers_is_refused(text):
 
 def test_metadata_of_workspace_wins_over_key_over_request():
     principal = Principal(
-        kit.api_key(metadata={"a": "key", "b": "key"}), PRINCIPAL.org, WorkspaceRow(kit.WS, kit.ORG, "ws", "W", metadata={"a": "ws"})
+        kit.api_key(metadata={"a": "key", "b": "key"}),
+        PRINCIPAL.org,
+        WorkspaceRow(kit.WS, kit.ORG, "ws", "W", metadata={"a": "ws"}),
     )
     sent = json.dumps({"a": "req", "b": "req", "c": "req", "n": 5, "none": None})
-    merged = job({"x-portkey-provider": "@main", "x-portkey-metadata": sent}, {**CHAT, "user": "u-1"}, principal).metadata
+    merged = job(
+        {"x-portkey-provider": "@main", "x-portkey-metadata": sent}, {**CHAT, "user": "u-1"}, principal
+    ).metadata
     assert merged == {"a": "ws", "b": "key", "c": "req", "n": "5", "_user": "u-1"}
 
 

@@ -6,7 +6,9 @@ from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_
 
 
 def chunk(delta, finish=None, index=0, **rest):
-    return orjson.dumps({"id": "c", "model": "m", "choices": [{"index": index, "delta": delta, "finish_reason": finish}], **rest})
+    return orjson.dumps(
+        {"id": "c", "model": "m", "choices": [{"index": index, "delta": delta, "finish_reason": finish}], **rest}
+    )
 
 
 def test_text_tool_calls_and_usage_are_put_together():
@@ -27,7 +29,12 @@ def test_choices_are_kept_apart():
     assert [choice["message"]["content"] for choice in made["choices"]] == ["aa", "b"]
 
 
-@given(st.lists(st.binary(max_size=30) | st.sampled_from([b"[]", b"{}", b'{"choices":7}', b'{"choices":[7]}', b'{"choices":[{"delta":7}]}'])))
+@given(
+    st.lists(
+        st.binary(max_size=30)
+        | st.sampled_from([b"[]", b"{}", b'{"choices":7}', b'{"choices":[7]}', b'{"choices":[{"delta":7}]}'])
+    )
+)
 def test_no_chunk_can_break_it(chunks):
     assert assemble_chat(chunks)["object"] == "chat.completion"
 

@@ -8,7 +8,12 @@ CODE = "from data_plane.sync.faults import failpoint; failpoint('here'); print('
 
 def run(fault):
     return subprocess.run(
-        [sys.executable, "-c", CODE], env={**os.environ, "GATEHOUSE_FAULT": fault}, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", CODE],
+        env={**os.environ, "GATEHOUSE_FAULT": fault},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 

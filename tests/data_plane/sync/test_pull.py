@@ -148,7 +148,9 @@ async def test_an_organisation_that_cannot_be_read_rejects_the_bundle(control, t
 
 async def test_a_secret_that_does_not_open_is_quarantined(control, tmp_path):
     made = puller(control, tmp_path)
-    await made.take(control.publish(5, secrets=[kit.sealed_row(bound_to=kit.SealedTo(kit.ORG, "other", "secret-1", 1))]))
+    await made.take(
+        control.publish(5, secrets=[kit.sealed_row(bound_to=kit.SealedTo(kit.ORG, "other", "secret-1", 1))])
+    )
     assert made.live.verdict.quarantined == ("secrets/secret-1",)
 
 

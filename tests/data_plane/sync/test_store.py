@@ -44,7 +44,9 @@ asyncio.run(made.take(kept["head"]))
 print(made.live.manifest.seq)
 """
     env = {**os.environ, "GATEHOUSE_FAULT": fault, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", code, str(folder)], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, str(folder)], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.fixture
@@ -54,7 +56,9 @@ async def published(tmp_path):
     made = puller(control, tmp_path / "state")
     await made.take(control.publish(4))
     await made.take(control.publish(5, configs=[kit.config("pc-0", {"provider": "openai"})]))
-    control.newest = control.publish(6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "openai"})])
+    control.newest = control.publish(
+        6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "openai"})]
+    )
     frozen(control, tmp_path)
     return control
 

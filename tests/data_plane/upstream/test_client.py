@@ -16,7 +16,9 @@ async def client():
 
 
 def call(fake, timeout_ms=None):
-    return UpstreamRequest(f"{fake.base_url}/x", {"authorization": "Bearer sk-sentinel"}, b"{}", stream=False, timeout_ms=timeout_ms)
+    return UpstreamRequest(
+        f"{fake.base_url}/x", {"authorization": "Bearer sk-sentinel"}, b"{}", stream=False, timeout_ms=timeout_ms
+    )
 
 
 async def test_the_head_comes_first_and_the_body_when_it_is_read(client):
@@ -75,4 +77,6 @@ async def test_a_body_that_breaks_off_is_broken(client):
 
 
 def test_a_request_does_not_show_its_credential():
-    assert "sentinel" not in repr(UpstreamRequest("https://x", {"authorization": "sk-sentinel"}, b"sk-sentinel", stream=False, timeout_ms=None))
+    assert "sentinel" not in repr(
+        UpstreamRequest("https://x", {"authorization": "sk-sentinel"}, b"sk-sentinel", stream=False, timeout_ms=None)
+    )

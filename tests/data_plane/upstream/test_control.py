@@ -31,7 +31,11 @@ class Edge:
         except TokenRefused as fault:
             skewed = fault.skewed and abs(now - issued) > 30
         if skewed:
-            return web.Response(status=401, body=b'{"error":{"code":"clock_skew"}}', headers={"Date": email.utils.formatdate(now, usegmt=True)})
+            return web.Response(
+                status=401,
+                body=b'{"error":{"code":"clock_skew"}}',
+                headers={"Date": email.utils.formatdate(now, usegmt=True)},
+            )
         return web.Response(body=self.body)
 
     async def __aenter__(self):

@@ -12,7 +12,10 @@ class Names:
         self.table = table
 
     async def resolve(self, host, port, family):
-        return [{"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0} for address in self.table[host]]
+        return [
+            {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0}
+            for address in self.table[host]
+        ]
 
     async def close(self):
         pass

@@ -18,7 +18,9 @@ def lines(ids):
 
 
 def read_back(encoded):
-    index = decode_index(open_blob(encoded.section.index, encoded.blobs[encoded.section.index.d]), encoded.section.buckets)
+    index = decode_index(
+        open_blob(encoded.section.index, encoded.blobs[encoded.section.index.d]), encoded.section.buckets
+    )
     rows = {}
     for ref in index.values():
         rows.update(split_rows(open_blob(ref, encoded.blobs[ref.d])))
@@ -32,9 +34,13 @@ def test_a_section_comes_back_as_it_was(ids):
 
 def test_a_row_lies_in_the_bucket_that_its_id_names():
     encoded = encode_section(lines(str(number) for number in range(2000)))
-    index = decode_index(open_blob(encoded.section.index, encoded.blobs[encoded.section.index.d]), encoded.section.buckets)
+    index = decode_index(
+        open_blob(encoded.section.index, encoded.blobs[encoded.section.index.d]), encoded.section.buckets
+    )
     for number, ref in index.items():
-        assert {bucket_of(row_id, encoded.section.buckets) for row_id in split_rows(open_blob(ref, encoded.blobs[ref.d]))} == {number}
+        assert {
+            bucket_of(row_id, encoded.section.buckets) for row_id in split_rows(open_blob(ref, encoded.blobs[ref.d]))
+        } == {number}
 
 
 def test_one_changed_row_costs_one_bucket_and_the_index():

@@ -62,7 +62,9 @@ def test_a_new_head_for_an_older_manifest_is_refused():
 
 
 def test_a_manifest_that_the_head_does_not_name_is_refused():
-    assert code(check_manifest, ROOT, KIT.manifest(1, created_by="x"), head_of(1), IDENTITY, Marks()) == "digest_mismatch"
+    assert (
+        code(check_manifest, ROOT, KIT.manifest(1, created_by="x"), head_of(1), IDENTITY, Marks()) == "digest_mismatch"
+    )
 
 
 def test_a_manifest_below_the_mark_of_its_own_role_is_refused():
@@ -121,7 +123,9 @@ def test_a_signed_payload_that_is_no_head_is_refused():
     from shared.bundle.model import HEAD_TYPE
     from shared.bundle.trust import sign_envelope
 
-    assert code(check_head, ROOT, sign_envelope(b"[]", HEAD_TYPE, [KIT.freshness]), IDENTITY, Marks()) == "schema_invalid"
+    assert (
+        code(check_head, ROOT, sign_envelope(b"[]", HEAD_TYPE, [KIT.freshness]), IDENTITY, Marks()) == "schema_invalid"
+    )
 
 
 def test_the_identity_is_compared_as_a_whole():

@@ -12,7 +12,9 @@ def compiled(body):
 
 def two(parent, child=None):
     """Return the first leaf of a fallback whose parent says `parent` and whose first target says `child`."""
-    return compiled({"strategy": {"mode": "fallback"}, "targets": [child or {}, {"provider": "x"}], **parent}).children[0]
+    return compiled({"strategy": {"mode": "fallback"}, "targets": [child or {}, {"provider": "x"}], **parent}).children[
+        0
+    ]
 
 
 def test_a_config_without_targets_is_the_target():

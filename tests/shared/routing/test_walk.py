@@ -10,7 +10,7 @@ from shared.routing.walk import BACKOFF_S, AttemptResult, pick, walk
 from shared.schema.config import Retry
 
 
-def target(path, attempts=0, codes=frozenset({429, 500}), use=False):
+def target(path, attempts=0, codes=frozenset({429, 500}), *, use=False):
     return Target(path=path, retry=Retry(attempts, codes, use))
 
 
@@ -99,7 +99,9 @@ def test_pick_follows_the_weights(point, path):
     assert pick(LoadBalance("l", (A, B), (1.0, 3.0)), point).path == path
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=6).filter(lambda w: sum(w) > 0), st.floats(0, 1, exclude_max=True))
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=6).filter(lambda w: sum(w) > 0), st.floats(0, 1, exclude_max=True)
+)
 def test_a_child_without_weight_is_never_chosen(weights, point):
     children = tuple(target(str(index)) for index in range(len(weights)))
     chosen = pick(LoadBalance("l", children, tuple(weights)), point)

@@ -14,7 +14,9 @@ KINDS = [
 @pytest.mark.parametrize("row", KINDS, ids=lambda row: type(row).__name__)
 def test_a_row_survives_the_wire_and_fields_that_a_newer_publisher_adds(row):
     sent = msgspec.json.decode(msgspec.json.encode(row))
-    newer = msgspec.json.encode({**sent, "added_later": {"x": 1}}) if isinstance(sent, dict) else msgspec.json.encode(sent)
+    newer = (
+        msgspec.json.encode({**sent, "added_later": {"x": 1}}) if isinstance(sent, dict) else msgspec.json.encode(sent)
+    )
     assert msgspec.json.decode(newer, type=type(row)) == row
 
 

@@ -1,0 +1,73 @@
+"""A provider scripted byte by byte: each request that arrives is answered by the next step of a script."""
+
+import asyncio
+import re
+
+from data_plane.core.types import UpstreamRequest
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class CLOSE:
+    """A step that hangs up."""
+
+
+class RawServer:
+    """`steps` are bytes to write, CLOSE, or a coroutine function of the writer; a list is several steps at once.
+
+    `requests` are the bytes of each request, `connections` counts connections; `lost` is set when one was closed
+    by the other side.
+    """
+
+    def __init__(self, *steps, tls=None, host="127.0.0.1"):
+        self.steps = list(steps)
+        self.requests = []
+        self.connections = 0
+        self.arrived = asyncio.Event()
+        self.lost = asyncio.Event()
+        self._tls, self._host = tls, host
+        self._writers = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        self._writers.append(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                self.requests.append(head + body)
+                self.arrived.set()
+                if self.steps:
+                    await self._play(self.steps.pop(0), writer)
+                if writer.is_closing():
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.lost.set()
+            writer.transport.abort()
+
+    async def _play(self, step, writer):
+        for part in step if isinstance(step, list) else [step]:
+            if part is CLOSE:
+                writer.close()
+            elif isinstance(part, bytes):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.005)
+            else:
+                await part(writer)
+
+    def call(self, *, host="127.0.0.1", scheme="http", timeout_ms=None, headers=None, body=b"{}"):
+        url = f"{scheme}://{host}:{self.port}/v1/x"
+        return UpstreamRequest(url, headers or {}, body, stream=False, timeout_ms=timeout_ms)
