@@ -33,6 +33,15 @@ def written(state):
     return ids
 
 
+def unexplained(answered, stored, kills):
+    """Return the answered requests whose records are missing although no kill came in the blink after them.
+
+    An id carries its time.
+    """
+    missing = ((record_id, uuid.UUID(record_id).int >> 80) for record_id in set(answered) - stored.keys())
+    return [record_id for record_id, made in missing if not any(0 <= kill - made <= QUEUED_MS for kill in kills)]
+
+
 def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     stop, answered = threading.Event(), []
 
@@ -64,6 +73,8 @@ def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     counts = system.stored()
     assert {counts[record_id] for record_id in seen} == {1}
     assert set(counts.values()) == {1}
-    # An id carries its time: what is missing was answered in the blink before a kill, and still in the queue.
-    lost = [uuid.UUID(record_id).int >> 80 for record_id in set(answered) - counts.keys()]
-    assert [made for made in lost if not any(0 <= kill - made <= QUEUED_MS for kill in kills)] == []
+    wait_for(
+        lambda: not unexplained(answered, system.stored(), kills),
+        "only what was in the queue at a kill is missing",
+        bound_s=60,
+    )
