@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 from data_plane import settings
 from data_plane.agent import Agent
@@ -32,6 +33,7 @@ RESTART_S: Final = 0.5
 GRACE_S: Final = 5.0
 DRAIN_S: Final = 3.0
 PORT_WAIT_S: Final = 3.0
+METRICS_DIR: Final = settings.STATE_DIR / "metrics"
 LINK_FD: Final = "GATEHOUSE_LINK_FD"
 SOCKET_FD: Final = "GATEHOUSE_SOCKET_FD"
 
@@ -132,6 +134,7 @@ class Supervisor:
             attached = asyncio.create_task(self._agent.attach(await Link.over(ours)))
             code = await process.wait()
             self._processes.discard(process)
+            mark_process_dead(process.pid, str(METRICS_DIR))  # type: ignore[no-untyped-call]  # has no annotations
             attached.cancel()
             await asyncio.gather(attached, return_exceptions=True)
             if not self._stopping:
@@ -144,7 +147,11 @@ class Supervisor:
         background = asyncio.create_task(self._agent.run())
         try:
             # Unlike `gather`, `wait` leaves the tasks alone when it is cancelled: workers are to end by themselves.
-            await asyncio.wait([*keepers, background], return_when=asyncio.FIRST_EXCEPTION)
+            done, _ = await asyncio.wait([*keepers, background], return_when=asyncio.FIRST_EXCEPTION)
+            fault = next((task.exception() for task in done if task.exception()), None)
+            if fault is not None:
+                log.error("gateway_failed", exc_info=fault)
+                raise GatewayRefused("The gateway has stopped because of a defect of its own; its log says more.")
         finally:
             self._stopping = True
             for process in self._processes:
@@ -169,10 +176,9 @@ def harden() -> None:
 
 def clean_metrics() -> None:
     """Make the folder in which workers share their counts, empty: counts begin anew with the gateway."""
-    folder = settings.STATE_DIR / "metrics"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    shutil.rmtree(METRICS_DIR, ignore_errors=True)
+    METRICS_DIR.mkdir(parents=True, mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
 
 
 async def serve() -> None:

@@ -1,5 +1,6 @@
 """One attempt: locate, encode, send, decode.  What it returns says whether the plan should go on."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from data_plane.pipeline.stream import StreamRelay
 from data_plane.pipeline.target import Destination, locate
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
-from shared.errors import GatewayError, UpstreamInvalid
+from shared.errors import GatewayError, UpstreamInvalid, UpstreamTimeout
 from shared.logs import scrub
 from shared.routing.plan import Target
 from shared.routing.walk import Attempt, AttemptResult
@@ -153,12 +154,32 @@ async def _whole(destination: Destination, response: UpstreamBody, exchange: Exc
     return Outcome(Answer(response.status, encoded, _answer_headers(response.headers)), AttemptResult(response.status))
 
 
-async def _streamed(destination: Destination, response: UpstreamBody, exchange: Exchange, deps: Deps) -> Outcome:
+async def _open(relay: StreamRelay, limit_ms: int | None, spent_s: float) -> None:
+    """Wait for the first chunk within what is left of the limit: it ends with the first chunk, not with the head."""
+    if limit_ms is None:
+        await relay.open()
+        return
+    try:
+        async with asyncio.timeout(max(0.0, limit_ms / 1000 - spent_s)):
+            await relay.open()
+    except TimeoutError:
+        raise UpstreamTimeout(limit_ms) from None
+
+
+async def _streamed(
+    destination: Destination,
+    response: UpstreamBody,
+    exchange: Exchange,
+    deps: Deps,
+    *,
+    limit_ms: int | None,
+    started: float,
+) -> Outcome:
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not an event stream.")
     decoder = destination.operation.decoder(destination.facts)
     relay = StreamRelay(response, decoder, exchange, deps.clock)
-    await relay.open()
+    await _open(relay, limit_ms, deps.clock() - started)
     answer = Answer(
         response.status, headers=_answer_headers(response.headers), content_type="text/event-stream",
         frames=relay.frames(),
@@ -184,14 +205,16 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         headers=exchange.call.headers, providers=deps.providers, trusted_hosts=deps.trusted_hosts,
     )  # fmt: skip
     _note(exchange, destination, step.target)
-    response = await deps.client.send(_upstream_request(destination, step.target, job))
+    call = _upstream_request(destination, step.target, job)
+    started = deps.clock()
+    response = await deps.client.send(call)
     kept = False
     try:
         if not 200 <= response.status < 300:
             return await _failed(destination, response)
         if not job.stream:
             return await _whole(destination, response, exchange)
-        outcome = await _streamed(destination, response, exchange, deps)
+        outcome = await _streamed(destination, response, exchange, deps, limit_ms=call.timeout_ms, started=started)
         kept = True
         return outcome
     finally:

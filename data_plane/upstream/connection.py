@@ -95,16 +95,19 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(UpstreamInvalid("The provider wants another protocol."))
         except httptools.HttpParserError:
-            if self._complete:
-                # The answer is whole; what came in one piece with it was not asked for, as above.
-                self.close()
-            else:
-                self._fail(UpstreamInvalid("The provider's answer is not HTTP."))
+            self._end_of_sense()
         if not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._fail(UpstreamInvalid("The head of the provider's answer is too large."))
         self._wake()
+
+    def _end_of_sense(self) -> None:
+        if self._complete:
+            # The answer is whole; what came in one piece with it was not asked for, as above.
+            self.close()
+        else:
+            self._fail(UpstreamInvalid("The provider's answer is not HTTP."))
 
     def eof_received(self) -> bool:
         """Let the transport close; `connection_lost` follows."""

@@ -47,6 +47,7 @@ class Pool:
         self._resolver = GuardedResolver(trusted)
         self._resolved: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._idle: dict[Origin, deque[tuple[float, Connection]]] = {}
+        self._sweep_at = clock() + IDLE_S
         self._tls = ssl.create_default_context()
 
     def idle(self, origin: Origin) -> Connection | None:
@@ -66,6 +67,17 @@ class Pool:
         while kept and (now - kept[0][0] >= IDLE_S or len(kept) >= MAX_IDLE):
             kept.popleft()[1].close()
         kept.append((now, connection))
+        if now >= self._sweep_at:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Close what is idle at origins that are called no more; callers name hosts, and could fill the memory."""
+        self._sweep_at = now + IDLE_S
+        for origin, kept in list(self._idle.items()):
+            while kept and now - kept[0][0] >= IDLE_S:
+                kept.popleft()[1].close()
+            if not kept:
+                del self._idle[origin]
 
     async def connect(self, origin: Origin) -> Connection:
         """Return a new connection; raises OSError (AddressRefused among them) or TimeoutError."""

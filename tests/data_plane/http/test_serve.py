@@ -225,6 +225,17 @@ async def test_a_timeout_is_408_in_the_contracts_words(tmp_path):
         assert orjson.loads(body)["error"]["message"] == "Request exceeded the timeout sent in the request: 60ms"
 
 
+async def test_the_timeout_of_a_stream_counts_to_its_first_chunk_and_no_further(tmp_path):
+    slow = {"x-portkey-request-timeout": "80"}
+    async with (
+        FakeProvider([Reply(sse=[], hang_after=0), Reply(sse=[chunk("a"), chunk("b", "stop"), "[DONE]"])]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
+        status, body, _ = await gw.send(STREAM, slow)
+        assert (status, orjson.loads(body)["error"]["type"]) == (408, "timeout_error")
+        assert events((await gw.send(STREAM, slow))[1])[-1] == "[DONE]"
+
+
 async def test_a_stream_that_breaks_is_an_error_event_and_no_end(tmp_path):
     async with (
         FakeProvider([Reply(sse=[chunk("par"), chunk("tial"), chunk("x")], break_after=2)]) as fake,

@@ -19,29 +19,37 @@ class RawServer:
     by the other side.
     """
 
-    def __init__(self, *steps, tls=None, host="127.0.0.1"):
+    def __init__(self, *steps, tls=None, greeting=b""):
         self.steps = list(steps)
         self.requests = []
         self.connections = 0
         self.arrived = asyncio.Event()
         self.lost = asyncio.Event()
-        self._tls, self._host = tls, host
-        self._writers = []
+        self._tls, self._greeting = tls, greeting
+        self._running = {}
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
         self._server.close()
-        for writer in self._writers:
+        # What was accepted a moment ago announces itself in the next turns of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for task, writer in self._running.items():
+            task.cancel()
             writer.transport.abort()
+        await asyncio.gather(*self._running, return_exceptions=True)
         await asyncio.sleep(0)
 
-    async def _serve(self, reader, writer):
+    def _accept(self, reader, writer):
         self.connections += 1
-        self._writers.append(writer)
+        writer.write(self._greeting)
+        self._running[asyncio.create_task(self._serve(reader, writer))] = writer
+
+    async def _serve(self, reader, writer):
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -121,7 +121,7 @@ async def test_a_head_may_come_in_two_parts_before_a_large_body(client):
 
 
 @pytest.mark.parametrize(("encoding", "packed"), [
-    (b"gzip", gzip.compress(b'{"a":1}' * 100)), (b"GZIP", gzip.compress(b'{"a":1}' * 100)), (b"x-gzip", gzip.compress(b'{"a":1}' * 100)),
+    (b"gzip", gzip.compress(b'{"a":1}' * 100, mtime=0)), (b"GZIP", gzip.compress(b'{"a":1}' * 100, mtime=0)), (b"x-gzip", gzip.compress(b'{"a":1}' * 100, mtime=0)),
     (b"deflate", zlib.compress(b'{"a":1}' * 100)), (b"identity", b'{"a":1}' * 100),
 ])  # fmt: skip
 async def test_packed_answers_are_unpacked(client, encoding, packed):
@@ -131,11 +131,11 @@ async def test_packed_answers_are_unpacked(client, encoding, packed):
 
 
 @pytest.mark.parametrize(
-    "packed", [b"not packed at all", gzip.compress(b"x" * 1000)[:-6], gzip.compress(b"half of it" * 99)[:20]]
+    "packed", [b"not packed at all", zlib.compress(b"x" * 1000)[:-6], zlib.compress(b"half of it" * 99)[:20]]
 )
 async def test_a_packed_answer_that_cannot_be_unpacked_whole_is_broken(client, packed):
     with pytest.raises(UpstreamBroken):
-        await body_of(client, sized(packed, b"content-encoding: gzip"))
+        await body_of(client, sized(packed, b"content-encoding: deflate"))
 
 
 async def test_a_little_that_unpacks_to_a_lot_is_unpacked_in_small_pieces(client):

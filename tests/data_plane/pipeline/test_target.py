@@ -1,0 +1,275 @@
+import time
+
+import pytest
+
+from data_plane.core.job import Choice, Job, Principal
+from data_plane.pipeline.target import UnknownProvider, locate, shape_body, split_model
+from data_plane.providers.registry import load_providers
+from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
+from shared.redact import Secret
+from shared.routing.plan import DEFAULT_PLAN, Target
+from shared.schema.rows import OrgRow, WorkspaceRow
+from tests.data_plane import kit
+
+PROVIDERS = load_providers()
+PRINCIPAL = Principal(kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=False), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+MESSAGES = [{"role": "user", "content": "hi"}]
+ROWS = [
+    kit.virtual_key("main"),
+    kit.virtual_key("second", provider="anthropic", secret=None, settings={"anthropic_version": "v", "a": "row"}),
+    kit.virtual_key("few", models=frozenset({"gpt-4o", "org/model"})),
+    kit.virtual_key("none", models=frozenset()),
+    kit.virtual_key("old", expires=time.time() - 1),
+    kit.virtual_key("soon", expires=time.time() + 60),
+    kit.virtual_key("strange", provider="never-heard-of"),
+    kit.virtual_key("late", secret="secret-that-is-not-here"),
+    kit.virtual_key("other", id="ws-2/other", ws="ws-2"),
+]  # fmt: skip
+SNAPSHOT = kit.snapshot(virtual_keys=ROWS)
+
+
+def find(target=None, *, model="m", choice=None, body=None, denied=frozenset(), headers=None, trusted=frozenset(), snapshot=SNAPSHOT, **rest):
+    """Return where an attempt goes; `target` is a Target or the fields of a root target."""
+    made = target if isinstance(target, Target) else Target(**{"path": "config", **(target or {})})
+    asked = {"model": model, "messages": MESSAGES, **(body or {})}
+    fields = {name: rest.pop(name) for name in ("strict", "operation", "stream") if name in rest}
+    job = Job(fields.pop("operation", "chat"), DEFAULT_PLAN, asked, model, fields.pop("stream", False), choice or Choice(), **fields)
+    return locate(
+        made, job, PRINCIPAL, snapshot, denied=denied, headers=headers or {}, providers=PROVIDERS, trusted_hosts=trusted, **rest
+    )  # fmt: skip
+
+
+def named(place):
+    """Return how a place was found: its virtual key, or the provider's id."""
+    return f"@{place.virtual_key.slug}" if place.virtual_key else place.provider.id
+
+
+# who is named
+
+
+@pytest.mark.parametrize(("target", "model", "choice", "found"), [
+    ({"override_params": {"model": "@main/gpt"}, "virtual_key": "second"}, "@few/gpt-4o", Choice(virtual_key="soon"), "@main"),
+    ({"path": "config.targets[0]", "override_params": {"model": "@main/gpt"}, "virtual_key": "second"}, "m", None, "@main"),
+    ({"virtual_key": "second"}, "@main/gpt", None, "@main"),
+    ({"path": "config.targets[0]", "virtual_key": "second"}, "@main/gpt", None, "@second"),
+    ({"path": "config.targets[0]", "provider": "@second"}, "@main/gpt", Choice(virtual_key="few"), "@second"),
+    ({"path": "config.targets[0]", "provider": "anthropic"}, "@main/gpt", Choice(provider="openai"), "anthropic"),
+    ({"path": "config.targets[0]"}, "@main/gpt", Choice(virtual_key="second"), "@second"),
+    ({"path": "config.targets[0]"}, "@main/gpt", None, "@main"),
+    ({"virtual_key": "second"}, "m", Choice(virtual_key="main"), "@second"),
+    ({"provider": "openai"}, "m", Choice(provider="anthropic"), "openai"),
+    ({"virtual_key": "main", "provider": "anthropic"}, "m", None, "@main"),
+    ({}, "m", Choice(virtual_key="second", provider="openai"), "@second"),
+    ({}, "m", Choice(provider="anthropic"), "anthropic"),
+    ({}, "@main/gpt", Choice(provider="@second"), "@main"),
+    ({"passthrough": True, "virtual_key": "second"}, "m", Choice(virtual_key="main"), "@main"),
+    ({"passthrough": True, "virtual_key": "second"}, "m", None, "@second"),
+])  # fmt: skip
+def test_the_model_that_is_forced_wins_then_the_target_then_the_headers_then_the_body(target, model, choice, found):
+    assert named(find(target, model=model, choice=choice)) == found
+
+
+@pytest.mark.parametrize("target", [{"provider": "@main"}, {"virtual_key": "@main"}, {"virtual_key": "main"}, {"provider": "@main/gpt-4o"}])
+def test_a_saved_provider_may_be_written_with_and_without_its_sign(target):
+    assert named(find(target)) == "@main"
+
+
+@pytest.mark.parametrize(("model", "parts"), [
+    ("gpt-4o", (None, "gpt-4o")), ("org/model", (None, "org/model")), ("@main/gpt-4o", ("main", "gpt-4o")),
+    ("@main/org/model", ("main", "org/model")), ("@main", ("main", "")), ("@main/", ("main", "")), ("@/x", ("", "x")), ("", (None, "")),
+])  # fmt: skip
+def test_a_model_is_split_at_its_first_slash_only_when_it_has_the_sign(model, parts):
+    assert split_model(model) == parts
+
+
+def test_the_provider_gets_the_bare_model():
+    place = find(model="@few/org/model")
+    assert (named(place), place.facts.model) == ("@few", "org/model")
+
+
+@pytest.mark.parametrize("how", [
+    {"model": "@nobody/gpt"}, {"model": "@/gpt"}, {"target": {"virtual_key": "nobody"}}, {"choice": Choice(provider="@nobody")},
+    {"choice": Choice(virtual_key="../ws-2/other")}, {"model": "@other/gpt"}, {"choice": Choice(virtual_key="other")},
+])  # fmt: skip
+def test_a_saved_provider_that_this_workspace_has_not_is_refused(how):
+    with pytest.raises(BadRequest) as raised:
+        find(**how)
+    assert raised.value.path == "provider"
+
+
+@pytest.mark.parametrize("how", [
+    {"target": {"provider": "nonesuch"}}, {"choice": Choice(provider="OPENAI")}, {"model": "@strange/gpt"}, {"target": {}}, {"choice": Choice(provider="../openai")},
+])  # fmt: skip
+def test_a_provider_that_nobody_knows_is_refused(how):
+    with pytest.raises(BadRequest, match="Invalid provider passed"):
+        find(**how)
+
+
+def test_an_operation_that_the_provider_has_not_may_be_tried_elsewhere():
+    with pytest.raises(Unsupported) as raised:
+        find({"virtual_key": "main"}, operation="paint")
+    assert not raised.value.final
+
+
+@pytest.mark.parametrize("model", ["@main", "@main/", ""])
+def test_without_a_model_nothing_is_sent(model):
+    with pytest.raises(BadRequest, match="model is required"):
+        find({"virtual_key": "main"}, model=model)
+
+
+@pytest.mark.parametrize("model", [7, ["gpt"], {"a": 1}, True])
+@pytest.mark.parametrize("params", ["override_params", "default_params"])
+def test_a_model_that_is_no_text_is_refused_wherever_it_comes_from(model, params):
+    asked = {"model": ""} if params == "override_params" else {}
+    job = Job("chat", DEFAULT_PLAN, {**asked, "messages": MESSAGES}, "", stream=False, choice=Choice())
+    target = Target("config", virtual_key="main", **{params: {"model": model}})
+    with pytest.raises(GatewayError):
+        locate(target, job, PRINCIPAL, SNAPSHOT, denied=frozenset(), headers={}, providers=PROVIDERS, trusted_hosts=frozenset())
+
+
+# who may use it
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "org/model"])
+def test_a_model_on_the_allow_list_passes(model):
+    assert find(model=f"@few/{model}").facts.model == model
+
+
+@pytest.mark.parametrize("model", ["@few/gpt-4", "@few/GPT-4o", "@few/gpt-4o ", "@few/model", "@none/gpt-4o"])
+def test_a_model_that_is_not_on_the_allow_list_is_refused(model):
+    with pytest.raises(Forbidden, match="not allowed"):
+        find(model=model)
+
+
+def test_the_allow_list_counts_for_the_model_that_is_forced():
+    with pytest.raises(Forbidden):
+        find({"virtual_key": "few", "override_params": {"model": "gpt-5"}}, model="gpt-4o")
+
+
+def test_a_call_that_is_not_about_a_model_passes_the_allow_list():
+    assert named(find({"virtual_key": "none"}, model="-", any_model=True)) == "@none"
+
+
+def test_an_expired_provider_is_refused_and_one_that_is_not_yet_is_used():
+    with pytest.raises(Forbidden, match="expired"):
+        find(model="@old/gpt")
+    assert named(find(model="@soon/gpt")) == "@soon"
+
+
+def test_a_revoked_provider_is_as_if_it_were_not_there():
+    assert named(find(model="@main/gpt", denied=frozenset({"vk:uid-second", "k:uid-main", "main"}))) == "@main"
+    with pytest.raises(UnknownProvider):
+        find(model="@main/gpt", denied=frozenset({"vk:uid-main"}))
+
+
+# the credential and where it may go
+
+
+def test_the_sealed_key_of_a_saved_provider_is_opened():
+    place = find({"virtual_key": "main", "api_key": Secret("sk-inline")}, choice=Choice(key=Secret("sk-callers-own")))
+    assert place.credential.key.reveal() == kit.PROVIDER_KEY
+    assert place.base_url == "https://api.openai.com/v1"
+
+
+def test_a_saved_provider_without_a_key_gets_nobody_elses():
+    assert find({"virtual_key": "second"}, choice=Choice(key=Secret("sk-callers-own"))).credential.key is None
+
+
+def test_a_credential_that_has_not_arrived_is_worth_a_moments_wait():
+    with pytest.raises(UnknownProvider):
+        find(model="@late/gpt")
+
+
+def test_a_credential_that_does_not_open_is_quarantined():
+    broken = kit.sealed_row(bound_to=kit.SealedTo(kit.ORG, "another-group", "secret-1", 1))
+    with pytest.raises(Quarantined):
+        find(model="@main/gpt", snapshot=kit.snapshot(secrets=[broken]))
+
+
+@pytest.mark.parametrize(("target", "choice", "key"), [
+    ({"provider": "openai", "api_key": Secret("sk-of-target")}, Choice(key=Secret("sk-of-caller")), "sk-of-target"),
+    ({"provider": "openai"}, Choice(key=Secret("sk-of-caller")), "sk-of-caller"),
+])  # fmt: skip
+def test_a_named_provider_is_called_with_the_key_that_came_along(target, choice, key):
+    assert find(target, choice=choice).credential.key.reveal() == key
+
+
+def test_a_named_provider_may_be_called_without_any_key():
+    assert find({"provider": "openai"}).credential.key is None
+
+
+@pytest.mark.parametrize("how", [
+    {"choice": Choice(custom_host="https://evil.example/v1")},
+    {"target": {"virtual_key": "main", "custom_host": "https://evil.example"}},
+    {"choice": Choice(custom_host="https://api.openai.com.evil.example")},
+    {"choice": Choice(custom_host="https://evil.example/api.openai.com")},
+])  # fmt: skip
+def test_an_organisations_key_goes_to_no_host_that_it_was_not_sealed_for(how):
+    with pytest.raises(Forbidden, match="may not be sent to this host"):
+        find(**{"target": {"virtual_key": "main"}, **how})
+
+
+def test_an_organisations_key_goes_to_any_address_below_its_host():
+    place = find({"virtual_key": "main"}, choice=Choice(custom_host="https://API.openai.com:8443/v2/"))
+    assert place.base_url == "https://API.openai.com:8443/v2"
+
+
+@pytest.mark.parametrize("url", [
+    "http://10.0.0.1", "http://127.0.0.1:8080/v1", "http://localhost", "http://169.254.169.254/latest", "ftp://a.example", "a.example",
+    "http://user:pass@a.example", "https://a.example/?q=1", "https://a.example/#x", "https://2130706433/", "http://[::1]/", "https://a.example:22",
+])  # fmt: skip
+@pytest.mark.parametrize("place", ["header", "config", "row"])
+def test_a_custom_host_is_checked_wherever_it_was_written(url, place):
+    snapshot = kit.snapshot(virtual_keys=[kit.virtual_key("main", secret=None, custom_host=url if place == "row" else None)])
+    target = {"virtual_key": "main", "custom_host": url if place == "config" else None}
+    with pytest.raises(BadRequest, match="Invalid custom host"):
+        find(target, choice=Choice(custom_host=url if place == "header" else None), snapshot=snapshot)
+
+
+def test_a_trusted_private_host_may_be_a_custom_host():
+    place = find({"provider": "openai", "custom_host": "http://127.0.0.1:9/v1"}, trusted=frozenset({"127.0.0.1"}))
+    assert place.base_url == "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(("header", "config", "found"), [
+    ("https://h.example", "https://c.example", "https://h.example"), (None, "https://c.example", "https://c.example"), (None, None, "https://r.example"),
+])  # fmt: skip
+def test_the_requests_host_wins_over_the_targets_and_that_over_the_saved_one(header, config, found):
+    snapshot = kit.snapshot(virtual_keys=[kit.virtual_key("main", secret=None, custom_host="https://r.example")])
+    assert find({"virtual_key": "main", "custom_host": config}, choice=Choice(custom_host=header), snapshot=snapshot).base_url == found
+
+
+# the body and the facts
+
+
+def test_defaults_give_way_to_the_body_and_overrides_do_not():
+    target = Target("config", default_params={"a": 1, "b": 1}, override_params={"c": 3}, drop_params=("d", "never-there"))
+    body = {"b": 2, "c": 2, "d": 2}
+    assert shape_body(target, body) == {"a": 1, "b": 2, "c": 3}
+    assert body == {"b": 2, "c": 2, "d": 2}
+
+
+def test_a_body_that_needs_no_shape_is_not_copied():
+    body = {"a": 1}
+    assert shape_body(Target("config"), body) is body
+
+
+@pytest.mark.parametrize(("of_job", "of_target", "strict"), [
+    (None, None, True), (True, None, True), (None, True, True), (False, None, False), (None, False, False), (True, False, False),
+])  # fmt: skip
+def test_answers_are_strict_unless_somebody_says_otherwise(of_job, of_target, strict):
+    assert find({"virtual_key": "main", "strict": of_target}, strict=of_job).facts.strict is strict
+
+
+def test_a_targets_settings_win_over_the_saved_ones():
+    place = find({"virtual_key": "second", "settings": {"a": "target"}})
+    assert dict(place.facts.settings) == {"anthropic_version": "v", "a": "target"}
+
+
+@pytest.mark.parametrize(("options", "wanted"), [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("yes", False)])
+def test_tokens_at_the_end_of_a_stream_are_for_who_asked_for_them(options, wanted):
+    assert find({"virtual_key": "main"}, body={"stream_options": options}, stream=True).facts.include_usage is wanted
+
+
+def test_the_translation_sees_the_callers_headers():
+    assert find({"virtual_key": "main"}, headers={"openai-beta": "x"}).facts.headers == {"openai-beta": "x"}
