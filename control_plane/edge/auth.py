@@ -59,6 +59,8 @@ class Callers:
         if not header.startswith("Bearer "):
             raise Unauthenticated("No request token was sent.")
         token = header[7:]
+        if not token.isascii():
+            raise Unauthenticated("The request token cannot be read.")
         try:
             group = parse_uuid(claimed_group(token))
             known = self._known.get(group) if group else None
@@ -73,4 +75,7 @@ class Callers:
             )
         except TokenRefused as fault:
             raise ClockSkewed(str(fault)) if fault.skewed else Unauthenticated(str(fault)) from None
+        except TypeError:
+            # A group may sign claims of any type, such as an `exp` that is a text.
+            raise Unauthenticated("The request token is not valid.") from None
         return Caller(group, instance, known.organisations)

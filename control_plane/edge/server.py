@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 from uuid import UUID
@@ -31,6 +32,7 @@ IMMUTABLE: Final = {"cache-control": "public, max-age=31536000, immutable"}
 
 HEADS: Final = web.AppKey("heads", Heads)
 CALLERS: Final = web.AppKey("callers", Callers)
+_SEQ: Final = re.compile(r"[0-9]{1,18}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(module=__name__)
@@ -148,7 +150,7 @@ async def post_ingest(request: web.Request) -> web.Response:
     caller, body = await _caller(request)
     stream = parse_uuid(request.match_info["stream"])
     last = request.headers.get(wire.LAST_SEQ, "")
-    if stream is None or not last.isdigit():
+    if stream is None or not _SEQ.fullmatch(last):
         raise BadRequest("The stream or the last sequence number is missing.")
     raw = _unpack(body, request.headers.get(wire.BODY_SHA256, ""))
     answer = await in_database(
@@ -192,8 +194,8 @@ def build_edge() -> web.Application:
     app.router.add_post(f"{prefix}/enroll", enrol_gateway)
     app.router.add_get(f"{prefix}/root/{{number:[0-9]{{1,9}}}}", get_root)
     app.router.add_get(f"{prefix}/groups/{{group}}/head", get_head)
-    app.router.add_get(f"{prefix}/manifests/{{digest}}", get_manifest)
-    app.router.add_get(f"{prefix}/blobs/{{digest}}", get_blob)
+    app.router.add_get(f"{prefix}/manifests/{{digest:[0-9a-f]{{64}}}}", get_manifest)
+    app.router.add_get(f"{prefix}/blobs/{{digest:[0-9a-f]{{64}}}}", get_blob)
     app.router.add_post(f"{prefix}/status", post_status)
     app.router.add_post(f"{prefix}/ingest/{{stream}}/{{first:[0-9]{{1,18}}}}", post_ingest)
     app.router.add_get("/readyz", ready)

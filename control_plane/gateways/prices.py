@@ -1,7 +1,7 @@
 """The price list of the bundle, compiled from the price library's data.
 
-Only prices per token are taken; a model priced by minute, page or image stays unpriced, and so does one whose list
-price is 0 without being named free: a cost of 0 must be a fact.
+Only prices per token are taken; a model that costs by call, minute, page or image as well stays unpriced, and so does
+one whose list price is 0 without being named free: what is called a cost must be a fact.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,8 @@ _KEYS: Final = {
     "audio_input": "input_audio_mtok",
     "audio_output": "output_audio_mtok",
 }
+#: Prices that a count of tokens cannot show: a fee for each call, and tokens that cost other than their total says.
+_UNSEEN: Final = ("requests_kcount", "output_image_mtok", "output_video_mtok")
 _CLAUSES: Final = ("equals", "starts_with", "ends_with", "contains", "regex")
 
 
@@ -66,6 +68,8 @@ def _standing_price(model: ModelInfo, now: datetime) -> ModelPrice:
 
 def _model(model: ModelInfo, now: datetime) -> ModelPriceRow | None:
     price = _standing_price(model, now)
+    if any(getattr(price, key) for key in _UNSEEN):
+        return None
     rates = {name: _rates(getattr(price, key)) for name, key in _KEYS.items()}
     costs = any(rate.nano_per_mtok for part in rates.values() for rate in part)
     free = model.id.endswith(":free")

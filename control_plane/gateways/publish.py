@@ -32,6 +32,7 @@ from shared.bundle.model import (
     MANIFEST_TYPE,
     MAX_REVOKED,
     BlobRef,
+    BundleRejected,
     Head,
     Manifest,
     ManifestRef,
@@ -74,6 +75,7 @@ class Publisher:
     def __init__(self, signers: Signers, wall: Callable[[], float] = time.time) -> None:
         self._signers = signers
         self._wall = wall
+        self.root_version = signers.root.version
 
     # what changed
 
@@ -113,6 +115,24 @@ class Publisher:
             self.render(group, set(SECTIONS))
         return len(new)
 
+    def publish_under_root(self) -> int:
+        """Publish anew for groups whose revision the root no longer vouches for; return how many.
+
+        After a new epoch or another bundle key, gateways refuse the old manifest under every new head.
+        """
+        newest = [(group, BundleVersion.objects.filter(group=group).first()) for group in self._groups()]
+        due = [group for group, version in newest if version is not None and not self._is_vouched_for(version)]
+        for group in due:
+            self.render(group, set())
+        return len(due)
+
+    def _is_vouched_for(self, version: BundleVersion) -> bool:
+        try:
+            self._signers.root.open(bytes(version.manifest), MANIFEST_TYPE)
+        except BundleRejected:
+            return False
+        return version.epoch == self._signers.root.epoch
+
     # rendering
 
     def render(self, group: GatewayGroup, sections: set[str]) -> Manifest | None:
@@ -124,17 +144,20 @@ class Publisher:
             old = manifest_of(previous) if previous else None
             wanted = sections if old is not None else set(SECTIONS)
             made, contents, blobs = self._sections(group, wanted, previous)
-            if old is not None and all(old.sections.get(name) == section for name, section in made.items()):
+            unchanged = old is not None and all(old.sections.get(name) == section for name, section in made.items())
+            if previous is not None and unchanged and self._is_vouched_for(previous):
                 return None
             manifest = Manifest(
                 org=str(group.organisation_id), group=str(group.id), epoch=self._signers.root.epoch,
-                seq=max(group.seq + 1, int(self._wall() * 1000)),
+                # The stored revision counts, not only what this process knows of the group.
+                seq=max(group.seq + 1, (previous.seq if previous else 0) + 1, int(self._wall() * 1000)),
                 sections={**(old.sections if old else {}), **made},
                 allow_shrink=True,
             )  # fmt: skip
             self._store(group, manifest, contents, blobs)
+            # In the same transaction: a manifest that a crash left without a head would look published.
+            self.sign_head(group)
         log.info("bundle_published", group=str(group.id), seq=manifest.seq, sections=sorted(made))
-        self.sign_head(group)
         return manifest
 
     def _sections(
@@ -199,26 +222,28 @@ class Publisher:
 
     def sign_head(self, group: GatewayGroup) -> Head:
         """Sign a head for the newest manifest of `group`, store it and wake the edge."""
-        version = BundleVersion.objects.filter(group=group).first()
-        if version is None:
-            raise LookupError("a group without a manifest has no head")
+        with transaction.atomic():
+            # Two publishers must not sign in turns with numbers that go back: the row decides, not what is remembered.
+            stored = GatewayGroup.objects.select_for_update().get(pk=group.pk)
+            version = BundleVersion.objects.filter(group=group).first()
+            if version is None:
+                raise LookupError("a group without a manifest has no head")
+            head = self._head(group, version, head_no=max(stored.head_no + 1, int(self._wall() * 1000)))
+            envelope = sign_envelope(msgspec.json.encode(head), HEAD_TYPE, [self._signers.freshness])
+            group.head, group.head_no, group.head_signed_at = envelope, head.head_no, timezone.now()
+            group.save(update_fields=["head", "head_no", "head_signed_at"])
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_notify(%s, %s)", [HEAD_CHANNEL, str(group.pk)])
+        return head
+
+    def _head(self, group: GatewayGroup, version: BundleVersion, *, head_no: int) -> Head:
         now = self._wall()
-        head = Head(
-            org=str(group.organisation_id), group=str(group.id), epoch=version.epoch, seq=version.seq,
-            head_no=max(group.head_no + 1, int(now * 1000)),
+        return Head(
+            org=str(group.organisation_id), group=str(group.id), epoch=version.epoch, seq=version.seq, head_no=head_no,
             manifest=ManifestRef(version.digest, len(bytes(version.manifest))),
             root_version=self._signers.root.version, issued_at=now, expires=now + HEAD_LIFETIME_S,
             revoked=self._revoked(group),
         )  # fmt: skip
-        envelope = sign_envelope(msgspec.json.encode(head), HEAD_TYPE, [self._signers.freshness])
-        group.head, group.head_no, group.head_signed_at = envelope, head.head_no, timezone.now()
-        with transaction.atomic():
-            GatewayGroup.objects.filter(pk=group.pk).update(
-                head=envelope, head_no=head.head_no, head_signed_at=group.head_signed_at
-            )
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_notify(%s, %s)", [HEAD_CHANNEL, str(group.pk)])
-        return head
 
     # housekeeping
 

@@ -5,18 +5,35 @@ that exist already by `seal_for_group`, which is the only place that opens the v
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+import structlog
+from django.db import connection
 from django.db.models import Q
 from django.dispatch import receiver
 
 from control_plane.gateways.models import GatewayGroup, SealedSecret
 from control_plane.vault.models import VaultSecret
-from control_plane.vault.services import open_secret, secret_stored
+from control_plane.vault.services import SecretUnreadable, open_secret, secret_stored
 from shared.crypto.sealing import SealedTo, seal
 from shared.redact import Secret
 from shared.schema.rows import SealedPlaintext
+
+#: Any fixed number: it names the lock between those who write secrets and those who add a group.
+SEALING_LOCK: Final = 0x67687365
+
+log = structlog.get_logger(module=__name__)
+
+
+def _lock_sealing(function: str) -> None:
+    """Take the sealing lock until the transaction ends: shared by writers of secrets, exclusive for a new group.
+
+    Without it a secret and a group written at the same moment would not see each other, and the secret would never
+    be sealed for that group.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [SEALING_LOCK])
 
 
 def groups_serving(organisation_id: Any) -> "Iterable[GatewayGroup]":
@@ -42,13 +59,18 @@ def seal_on_write(
     sender: object, *, vault_secret: VaultSecret, key: Secret, hosts: Iterable[str], **_rest: object
 ) -> None:
     """Seal a secret that is being written, in the same transaction."""
+    _lock_sealing("pg_advisory_xact_lock_shared")
     for group in groups_serving(vault_secret.organisation_id):
         seal_to_group(group, vault_secret, key, hosts)
         SealedSecret.objects.filter(group=group, secret=vault_secret).exclude(version=vault_secret.version).delete()
 
 
 def seal_for_group(group: GatewayGroup) -> int:
-    """Seal everything that `group` may use and does not have yet; return how many were sealed."""
+    """Seal everything that `group` may use and does not have yet; return how many were sealed.
+
+    A secret that cannot be decrypted is left out: it is of no use to anyone, and must not keep a group from enrolling.
+    """
+    _lock_sealing("pg_advisory_xact_lock")
     secrets = (
         VaultSecret.objects.all()
         if group.serves_all
@@ -60,7 +82,11 @@ def seal_for_group(group: GatewayGroup) -> int:
             group=group, secret=secret, version=secret.version, kid=group.sealing_kid
         ).exists()
         if not has:
-            key, hosts = open_secret(secret)
+            try:
+                key, hosts = open_secret(secret)
+            except SecretUnreadable:
+                log.warning("secret_not_sealed", secret=str(secret.pk), group=str(group.pk))
+                continue
             seal_to_group(group, secret, key, hosts)
             sealed += 1
     return sealed

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
+from django.db import DataError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -29,6 +29,7 @@ from shared.schema.rows import SECTIONS
 TOKEN_LIFETIME: Final = timedelta(hours=1)
 LIVE_FOR: Final = timedelta(minutes=3)
 KEY_BYTES: Final = 32
+GROUP_NAME_LENGTH: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +75,25 @@ def _raw_key(text: str, name: str) -> bytes:
 def enrol(ask: wire.EnrolRequest) -> wire.EnrolAnswer:
     """Redeem a one-time token for a gateway group; the same token with the same keys is answered alike again.
 
-    Raises Unauthenticated for a token that is unknown, too old, or used by somebody else's keys.
+    Raises Unauthenticated for a token that is unknown, too old, or used by somebody else's keys, BadRequest for keys
+    or a name that cannot be, SigningKeysMissing before there is a root of trust; the token stays good then.
     """
     identity, sealing = _raw_key(ask.identity_pub, "identity_pub"), _raw_key(ask.sealing_pub, "sealing_pub")
+    if len(ask.group_name) > GROUP_NAME_LENGTH or "\0" in ask.group_name:
+        raise BadRequest("group_name is too long or holds a NUL character.", path="group_name")
+    root = first_root_digest()
     with transaction.atomic():
         token = EnrolmentToken.objects.select_for_update().filter(token_hash=_hash(ask.token)).first()
         if token is None:
             raise Unauthenticated("The enrolment token is not valid.")
         if token.used_at is not None:
             group = token.group
-            if group is None or bytes(token.used_identity_pub or b"") != identity:
+            if group is None or (bytes(token.used_identity_pub or b""), bytes(group.sealing_pub)) != (
+                identity,
+                sealing,
+            ):
                 raise Unauthenticated("The enrolment token has been used.")
-            return _enrolled(group)
+            return _enrolled(group, root)
         if token.expires_at <= timezone.now():
             raise Unauthenticated("The enrolment token has expired.")
         group = GatewayGroup.objects.create(
@@ -101,21 +109,25 @@ def enrol(ask: wire.EnrolRequest) -> wire.EnrolAnswer:
         token.save(update_fields=["used_at", "used_identity_pub", "group"])
         seal_for_group(group)
         touch(token.organisation, SECTIONS)
-    return _enrolled(group)
+    return _enrolled(group, root)
 
 
-def _enrolled(group: GatewayGroup) -> wire.EnrolAnswer:
-    return wire.EnrolAnswer(str(group.organisation_id), str(group.id), first_root_digest())
+def _enrolled(group: GatewayGroup, root_sha256: str) -> wire.EnrolAnswer:
+    return wire.EnrolAnswer(str(group.organisation_id), str(group.id), root_sha256)
 
 
 def take_status(group_id: UUID, report: wire.StatusReport) -> None:
-    """Store a gateway's report about itself."""
+    """Store a gateway's report about itself; raises BadRequest for text that the database cannot hold."""
     now = timezone.now()
-    GatewayInstance.objects.update_or_create(
-        group_id=group_id,
-        instance=report.instance[:64],
-        defaults={"last_seen_at": now, "report": msgspec.to_builtins(report)},
-    )
+    try:
+        with transaction.atomic():
+            GatewayInstance.objects.update_or_create(
+                group_id=group_id,
+                instance=report.instance[:64],
+                defaults={"last_seen_at": now, "report": msgspec.to_builtins(report)},
+            )
+    except DataError:
+        raise BadRequest("The status report holds characters that cannot be stored.") from None
 
 
 @dataclass(frozen=True, slots=True)

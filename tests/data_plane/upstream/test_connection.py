@@ -87,6 +87,8 @@ async def test_names_of_headers_are_lower_case_and_repeated_ones_are_joined(clie
     HEAD + b"no colon here\r\n\r\n",
     HEAD + b"bad name: 1\r\n\r\n",
     HEAD + b"x: a\0b\r\n\r\n",
+    HEAD + b"x: folded\r\n on two lines\r\ncontent-length: 0\r\n\r\n",
+    HEAD + b"x: a\nx-evil: 1\r\ncontent-length: 0\r\n\r\n",
     HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok!",
     HEAD + b"content-length: -2\r\n\r\nok",
     HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",

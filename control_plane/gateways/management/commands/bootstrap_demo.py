@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from control_plane.core.errors import Invalid
 from control_plane.gateways.demo import bootstrap
+from control_plane.gateways.signing import SigningKeysMissing
 
 
 class Command(BaseCommand):
@@ -21,5 +23,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print what was made, secrets included: they are shown this once."""
-        made = bootstrap(options["demo_provider_url"], new_keys=options["new_keys"])
+        try:
+            made = bootstrap(options["demo_provider_url"], new_keys=options["new_keys"])
+        except (SigningKeysMissing, Invalid) as fault:
+            raise CommandError(str(fault)) from None
         self.stdout.write(json.dumps(made))

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from control_plane.core.outbox import CHANNEL
 from control_plane.gateways.publish import Publisher
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         while not self.stopping:
             try:
                 self._lead()
-            except (OperationalError, psycopg.OperationalError, SigningKeysMissing) as fault:
+            except (DatabaseError, InterfaceError, psycopg.OperationalError, SigningKeysMissing) as fault:
                 log.warning("publisher_waiting", reason=str(fault).splitlines()[0])
                 close_old_connections()
                 time.sleep(RETRY_S)
@@ -63,8 +63,13 @@ class Command(BaseCommand):
 
     def _publish_changes(self, listener: "psycopg.Connection[Any]") -> None:
         collected_at = time.monotonic()
-        publisher = Publisher(Signers.load(Path(settings.SIGNING_DIR)))
+        publisher: Publisher | None = None
         while not self.stopping:
+            signers = Signers.load(Path(settings.SIGNING_DIR))
+            # New key files count only once a root names them.
+            if publisher is None or publisher.root_version != signers.root.version:
+                publisher = Publisher(signers)
+                publisher.publish_under_root()
             publisher.publish_new_groups()
             publisher.publish_pending()
             publisher.renew_heads(RENEW_S)
@@ -73,7 +78,6 @@ class Command(BaseCommand):
                 collected_at = time.monotonic()
             if any(True for _ in listener.notifies(timeout=SWEEP_S, stop_after=1)):
                 time.sleep(DEBOUNCE_S)
-            publisher = Publisher(Signers.load(Path(settings.SIGNING_DIR)))
 
 
 def _parameters() -> dict[str, Any]:

@@ -1,0 +1,149 @@
+import asyncio
+import json
+
+import orjson
+import pytest
+
+from data_plane.pipeline.authenticate import authenticate
+from data_plane.pipeline.drive import drive
+from data_plane.pipeline.resolve import resolve
+from data_plane.pipeline.target import UnknownProvider
+from tests.data_plane import kit
+from tests.data_plane.gateway_kit import CHAT, at
+from tests.data_plane.pipeline.deps_kit import deps_of
+from tests.fakes.provider import FakeProvider, Reply
+
+ERROR = Reply(500, json={"error": {"message": "no"}})
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]}
+
+
+@pytest.fixture
+async def fakes(monkeypatch):
+    """Two providers, `main` and `second`; back-off takes no time."""
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.0,) * 5)
+    async with FakeProvider() as first, FakeProvider() as second:
+        yield first, second
+
+
+async def driven(fakes, config, *, body=None, watch=None):
+    """Drive a chat with an inline config; return (answer, exchange)."""
+    snapshot = kit.snapshot(**at(*fakes))
+    asked = body or {**CHAT, "model": "gpt-4o"}
+    exchange = kit.exchange(kit.call({"x-portkey-config": json.dumps(config)}, asked))
+    async with deps_of(snapshot) as deps:
+        exchange.principal = authenticate(exchange.call, snapshot, frozenset())
+        exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo)
+        answer = await drive(exchange.job, exchange, snapshot, deps)
+        if watch:
+            await watch(answer, deps)
+        exchange.status = answer.status
+        return answer, exchange
+
+
+def fallback(*targets, **strategy):
+    return {"strategy": {"mode": "fallback", **strategy}, "targets": list(targets)}
+
+
+MAIN, SECOND = {"virtual_key": "main"}, {"virtual_key": "second"}
+
+
+async def test_one_target_is_one_attempt(fakes):
+    answer, exchange = await driven(fakes, MAIN)
+    assert answer.status == 200
+    (attempt,) = exchange.attempts
+    assert (attempt.n, attempt.provider, attempt.path, attempt.status, attempt.error) == (0, "openai", "config", 200, None)
+    assert exchange.upstream_s > 0
+    assert attempt.dur_ms <= exchange.upstream_s * 1000
+
+
+async def test_the_answer_says_who_gave_it_and_after_how_many_tries(fakes):
+    fakes[0].add(ERROR)
+    answer, exchange = await driven(fakes, fallback(MAIN, {**SECOND, "retry": {"attempts": 2}}))
+    got = {name: answer.headers[f"x-portkey-{name}"] for name in ("provider", "retry-attempt-count", "last-used-option-index", "cache-status")}
+    assert got == {"provider": "openai", "retry-attempt-count": "0", "last-used-option-index": "config.targets[1]", "cache-status": "DISABLED"}
+    assert (exchange.fallback_count, exchange.virtual_key, exchange.error_class) == (1, "second", None)
+
+
+async def test_retries_are_counted_for_the_target_that_answered(fakes):
+    fakes[1].add(ERROR, ERROR)
+    fakes[0].add(ERROR)
+    answer, exchange = await driven(fakes, fallback(MAIN, {**SECOND, "retry": {"attempts": 3, "on_status_codes": [500]}}))
+    assert (answer.status, exchange.retry_count, exchange.fallback_count) == (200, 2, 1)
+    assert [attempt.n for attempt in exchange.attempts] == [0, 1, 2, 3]
+    assert [attempt.error for attempt in exchange.attempts] == ["provider_error"] * 3 + [None]
+
+
+@pytest.mark.parametrize(("codes", "count"), [([500], -1), ([429], 0)])
+async def test_minus_one_says_that_retries_were_used_up(fakes, codes, count):
+    fakes[0].add(ERROR, ERROR)
+    answer, exchange = await driven(fakes, {**MAIN, "retry": {"attempts": 1, "on_status_codes": codes}})
+    assert (answer.status, exchange.retry_count, answer.headers["x-portkey-retry-attempt-count"]) == (500, count, str(count))
+    assert (exchange.error_class, exchange.error_type) == ("ProviderFault", "provider_error")
+
+
+async def test_the_last_answer_stands_when_all_fail(fakes):
+    fakes[0].add(ERROR)
+    fakes[1].add(Reply(418, json={"error": {"message": "teapot"}}))
+    answer, exchange = await driven(fakes, fallback(MAIN, SECOND))
+    assert (answer.status, orjson.loads(answer.body)["error"]["message"]) == (418, "openai error: teapot")
+    assert [attempt.status for attempt in exchange.attempts] == [500, 418]
+
+
+async def test_a_failure_of_transport_is_an_attempt_like_any_other(fakes):
+    fakes[0].add(Reply(body=b"no json"))
+    answer, exchange = await driven(fakes, fallback(MAIN, SECOND))
+    assert answer.status == 200
+    assert [(attempt.status, attempt.error) for attempt in exchange.attempts] == [(502, "upstream_invalid"), (200, None)]
+
+
+async def test_a_fault_of_the_request_itself_is_tried_nowhere_else(fakes):
+    answer, exchange = await driven(fakes, fallback({"provider": "nonesuch"}, SECOND))
+    assert (answer.status, orjson.loads(answer.body)["error"]["code"]) == (400, "invalid_request")
+    assert (exchange.error_class, len(exchange.attempts), fakes[1].seen) == ("BadRequest", 1, [])
+    assert answer.headers["x-portkey-gateway-exception"] == "true"
+
+
+async def test_a_provider_that_is_not_there_yet_is_left_to_the_caller(fakes):
+    with pytest.raises(UnknownProvider):
+        await driven(fakes, fallback({"virtual_key": "nobody"}, SECOND))
+
+
+async def test_a_stream_is_on_the_list_until_its_answer_is_closed(fakes):
+    fakes[0].add(Reply(sse=[CHUNK], hang_after=1))
+
+    async def watch(answer, deps):
+        assert len(deps.streams) == 1
+        answer.on_close()
+        answer.on_close()
+        assert len(deps.streams) == 0
+
+    answer, _ = await driven(fakes, MAIN, body={**CHAT, "model": "gpt-4o", "stream": True}, watch=watch)
+    assert answer.frames is not None
+
+
+async def test_a_stream_that_fails_before_its_first_chunk_leaves_nothing_behind(fakes):
+    fakes[0].add(Reply(sse=[{"model": "wrong-model", "error": {"message": "overloaded"}}]))
+    frames = []
+
+    async def watch(answer, deps):
+        frames.extend([piece async for piece in answer.frames])
+        answer.on_close()
+
+    _, exchange = await driven(fakes, fallback(MAIN, SECOND), body={**CHAT, "model": "gpt-4o", "stream": True}, watch=watch)
+    assert [attempt.status for attempt in exchange.attempts] == [502, 200]
+    assert exchange.model_served != "wrong-model"
+    assert b"".join(exchange.answer_chunks) in b"".join(frames).replace(b"data: ", b"").replace(b"\n\n", b"")
+    assert frames[-1] == b"data: [DONE]\n\n"
+
+
+async def test_waiting_between_tries_can_be_cancelled(fakes, monkeypatch):
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (3600.0,) * 5)
+    fakes[0].add(ERROR)
+    task = asyncio.create_task(driven(fakes, {**MAIN, "retry": {"attempts": 1}}))
+    async with asyncio.timeout(5):
+        while not fakes[0].seen:
+            await asyncio.sleep(0.002)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(fakes[0].seen) == 1

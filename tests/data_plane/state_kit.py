@@ -1,0 +1,92 @@
+"""A gateway's state folder as enrolment and a control plane would have left it, and an edge that can be talked to."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import msgspec
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from data_plane.sync.enrol import load_identity
+from shared import wire
+from tests.data_plane import kit
+from tests.data_plane.sync.control_kit import puller
+
+INSTANCE = "gw-test-0001"
+
+
+def write_identity(state, root_sha256):
+    """Write what enrolment writes; return the identity."""
+    keys = state / "keys"
+    keys.mkdir(parents=True, mode=0o700)
+    (keys / "identity.key").write_bytes(Ed25519PrivateKey.generate().private_bytes_raw())
+    (keys / f"sealing-{kit.KID}.key").write_bytes(kit.PRIVATE)
+    stored = {"org": kit.ORG, "group": kit.GROUP, "root_sha256": root_sha256, "instance": INSTANCE}
+    (state / "identity.json").write_text(json.dumps(stored))
+    return load_identity(state)
+
+
+async def write_bundle(state, control, seq=1, **sections):
+    """Publish a revision and store it as a running gateway would have."""
+    await puller(control, state).take(control.publish(seq, **sections))
+
+
+async def until(found, bound_s=10.0):
+    """Return the first true value of `found()`."""
+    async with asyncio.timeout(bound_s):
+        while not (value := found()):
+            await asyncio.sleep(0.005)
+    return value
+
+
+class Edge:
+    """A control plane's edge over HTTP: serves what `control` publishes, keeps the status reports."""
+
+    def __init__(self, control):
+        self.control = control
+        self.head, self._seq = None, 0
+        self.reports = []
+        self.away = False
+        self._changed = asyncio.Condition()
+
+    async def publish(self, seq, **changes):
+        async with self._changed:
+            self.head, self._seq = self.control.publish(seq, **changes), seq
+            self._changed.notify_all()
+
+    @property
+    def last(self):
+        return self.reports[-1] if self.reports else None
+
+    async def handle(self, request):
+        if self.away:
+            return web.Response(status=503)
+        part = request.path.removeprefix(wire.DP_PREFIX)
+        if part == "/status":
+            self.reports.append(msgspec.json.decode(await request.read(), type=wire.StatusReport))
+            return web.Response(status=204)
+        if part.endswith("/head"):
+            return await self._head(request.query["known"])
+        answer = await self.control.call("GET", request.path)
+        return web.Response(status=answer.status, body=answer.body)
+
+    async def _head(self, known):
+        """Hold the poll until there is a revision that the gateway does not know."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.head is not None and known != f"1.{self._seq}")
+            return web.Response(body=self.head)
+
+
+@asynccontextmanager
+async def serving(edge):
+    """Serve `edge`; yield its URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", edge.handle)
+    server = TestServer(app)
+    await server.start_server()
+    try:
+        yield str(server.make_url("")).rstrip("/")
+    finally:
+        await server.close()

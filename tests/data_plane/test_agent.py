@@ -1,0 +1,251 @@
+import asyncio
+import contextlib
+import socket
+
+import msgspec
+import pytest
+
+from data_plane import settings
+from data_plane.agent import Agent
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from shared.bundle.model import Manifest
+from shared.wire import ReportedVersion
+from tests.data_plane import kit
+from tests.data_plane.state_kit import INSTANCE, Edge, serving, until, write_bundle, write_identity
+from tests.data_plane.sync.control_kit import ControlPlane
+
+
+class Worker:
+    """The far end of the line to a worker; keeps what it is told and confirms what it is given."""
+
+    def __init__(self, link, attached, *, confirms=True):
+        self.link, self.attached, self.confirms = link, attached, confirms
+        self.told = []
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self):
+        with contextlib.suppress(EOFError):
+            while True:
+                message = await self.link.receive()
+                self.told.append(message)
+                if isinstance(message, Activate) and self.confirms:
+                    self.confirm(message)
+
+    def confirm(self, message):
+        self.link.send(Activated(*msgspec.json.decode(message.manifest, type=Manifest).version))
+
+    def heard(self, kind):
+        return [message for message in self.told if isinstance(message, kind)]
+
+    async def leave(self):
+        self.link.close()
+        await self._task
+        await self.attached
+
+
+class Setting:
+    """An agent with its state folder, its edge and its workers."""
+
+    def __init__(self, agent, edge, control):
+        self.agent, self.edge, self.control = agent, edge, control
+        self.workers = []
+
+    async def worker(self, **how):
+        ours, theirs = socket.socketpair()
+        attached = asyncio.create_task(self.agent.attach(await Link.over(ours)))
+        made = Worker(await Link.over(theirs), attached, **how)
+        self.workers.append(made)
+        await until(lambda: made.heard(Connected))
+        return made
+
+    def report(self, **wanted):
+        """Return the newest report if it says what is wanted."""
+        last = self.edge.last
+        return last if last and all(getattr(last, name) == value for name, value in wanted.items()) else None
+
+
+@pytest.fixture
+async def start(tmp_path, monkeypatch):
+    """Return a function that starts an agent; `stored` is a revision that it finds on its disk."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def started(stored=None, **sections):
+            control = ControlPlane()
+            edge = Edge(control)
+            monkeypatch.setattr(settings, "EDGE_URL", await stack.enter_async_context(serving(edge)))
+            identity = write_identity(tmp_path, control.root_sha256)
+            if stored:
+                await write_bundle(tmp_path, control, stored, **sections)
+            agent = Agent(identity, tmp_path)
+            agent.puller.load()
+            made = Setting(agent, edge, control)
+
+            async def stop():
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+                for worker in made.workers:
+                    await worker.leave()
+                await agent.close()
+
+            stack.push_async_callback(stop)
+            running = asyncio.create_task(agent.run())
+            return made
+
+        yield started
+
+
+# what a worker is told
+
+
+async def test_a_worker_is_told_who_it_is_then_what_it_has_to_know(start):
+    made = await start(stored=3)
+    worker = await made.worker()
+    await until(lambda: worker.heard(Activate))
+    hello, deny, connected, activate = worker.told[:4]
+    assert hello == Hello(kit.ORG, kit.GROUP, INSTANCE, {kit.KID: kit.PRIVATE})
+    assert (deny, connected) == (Deny([]), Connected(False))
+    assert msgspec.json.decode(activate.manifest, type=Manifest).version == (1, 3)
+
+
+async def test_a_worker_without_any_configuration_waits_for_one(start):
+    made = await start()
+    worker = await made.worker()
+    assert worker.heard(Activate) == []
+    await made.edge.publish(1)
+    await until(lambda: worker.heard(Activate))
+
+
+async def test_a_revocation_and_the_connection_are_told_at_once_and_to_workers_that_come_later(start):
+    made = await start(stored=1)
+    early = await made.worker()
+    await made.edge.publish(2, head={"revoked": ["k:gone", "ws:gone"]})
+    await until(lambda: Connected(True) in early.told and Deny(["k:gone", "ws:gone"]) in early.told)
+    late = await made.worker()
+    assert late.told[1:3] == [Deny(["k:gone", "ws:gone"]), Connected(True)]
+
+
+async def test_a_lost_control_plane_is_told_once_it_is_noticed(start, monkeypatch):
+    monkeypatch.setattr(settings, "MAX_BACKOFF_S", 0.05)
+    made = await start(stored=1)
+    worker = await made.worker()
+    await made.edge.publish(2)
+    await until(lambda: Connected(True) in worker.told)
+    made.edge.away = True
+    await made.edge.publish(3)
+    await until(lambda: worker.heard(Connected)[-1] == Connected(False))
+
+
+async def test_every_worker_gets_a_new_revision_and_only_what_it_has_not(start):
+    made = await start(stored=1)
+    workers = [await made.worker(), await made.worker()]
+    await made.edge.publish(2, configs=[kit.config("pc-1", {"provider": "@main"})])
+    for worker in workers:
+        first, second = await until(lambda worker=worker: worker.heard(Activate)[1:] and worker.heard(Activate))
+        assert msgspec.json.decode(second.manifest, type=Manifest).version == (1, 2)
+        assert second.blobs
+        assert not set(second.blobs) & set(first.blobs)
+
+
+async def test_a_worker_that_leaves_is_no_longer_counted(start):
+    made = await start(stored=1)
+    first, second = await made.worker(), await made.worker()
+    await made.edge.publish(2)
+    await until(lambda: made.report(workers=2))
+    await first.leave()
+    made.workers.remove(first)
+    await made.edge.publish(3)
+    await until(lambda: made.report(workers=1, state="ACTIVE"))
+    assert second.heard(Activate)
+
+
+# what is reported
+
+
+async def test_without_a_configuration_the_state_is_starting(start):
+    made = await start()
+    report = await until(lambda: made.edge.last)
+    assert (report.state, report.instance, report.active.seq, report.persisted.seq, report.last_error) == ("STARTING", INSTANCE, 0, 0, None)
+    assert (report.sealing_kid, report.workers) == (kit.KID, 0)
+
+
+async def test_the_state_is_active_when_every_worker_says_so(start):
+    made = await start(stored=1)
+    await made.worker()
+    await made.worker()
+    await made.edge.publish(2)
+    report = await until(lambda: made.report(state="ACTIVE", workers=2))
+    assert ((report.active.seq, report.persisted.seq, report.hwm.seq), report.root_version) == ((2, 2, 2), 1)
+    assert report.quarantined == ()
+
+
+async def test_a_worker_that_does_not_confirm_keeps_the_state_from_active(start, monkeypatch):
+    monkeypatch.setattr("data_plane.agent.ACK_TIMEOUT_S", 0.05)
+    made = await start(stored=1)
+    await made.worker()
+    slow = await made.worker()
+    await until(lambda: slow.heard(Activate))
+    slow.confirms = False
+    await made.edge.publish(2)
+    report = await until(lambda: made.report(state="VERIFIED", persisted=ReportedVersion(1, 2)))
+    assert (report.active.seq, report.persisted.seq) == (1, 2)
+
+
+async def test_a_refused_bundle_is_reported_with_its_reason_and_the_old_one_serves(start):
+    made = await start(stored=1)
+    worker = await made.worker()
+    await made.edge.publish(2, raw={"orgs": {kit.ORG: b'{"id":"org-1","name":7}'}})
+    report = await until(lambda: made.report(state="REJECTED"))
+    assert (report.last_error.code, report.last_error.section) == ("schema_invalid", "orgs")
+    assert (report.active.seq, report.persisted.seq) == (1, 1)
+    assert len(worker.heard(Activate)) == 1
+
+
+async def test_a_row_that_does_not_hold_is_reported_and_the_rest_is_used(start):
+    made = await start(stored=1)
+    await made.worker()
+    await made.edge.publish(2, raw={"configs": {f"{kit.WS}/bad": b'{"id":"ws-1/bad"}'}})
+    report = await until(lambda: made.report(state="ACTIVE", quarantined=(f"configs/{kit.WS}/bad",)))
+    assert report.active.seq == 2
+
+
+async def test_a_report_holds_no_secret(start):
+    made = await start(stored=1)
+    await made.worker()
+    await made.edge.publish(2)
+    report = await until(lambda: made.report(state="ACTIVE"))
+    text = msgspec.json.encode(report)
+    for secret in (kit.PROVIDER_KEY.encode(), kit.KEY_TEXT.encode(), kit.PRIVATE):
+        assert secret not in text
+
+
+async def test_what_a_worker_dropped_is_counted_also_when_it_is_gone(start):
+    made = await start(stored=1)
+    first, second = await made.worker(), await made.worker()
+    first.link.send(Totals({"queue_full": 2}))
+    first.link.send(Totals({"queue_full": 3, "disk": 1}))
+    second.link.send(Totals({"queue_full": 10}))
+    await first.leave()
+    made.workers.remove(first)
+    await made.edge.publish(2)
+    report = await until(lambda: made.report(workers=1, state="ACTIVE", dropped={"queue_full": 13, "disk": 1}))
+    third = await made.worker()
+    third.link.send(Totals({"queue_full": 1}))
+    await made.edge.publish(3)
+    assert report.workers == 1
+    await until(lambda: made.report(workers=2, dropped={"queue_full": 14, "disk": 1}))
+
+
+async def test_a_message_that_no_worker_sends_is_passed_over(start):
+    made = await start(stored=1)
+    worker = await made.worker()
+    worker.link.send(Deny(["k:x"]))
+    worker.link.send(Totals({"queue_full": 1}))
+    await made.edge.publish(2)
+    await until(lambda: made.report(dropped={"queue_full": 1}))
+
+
+async def test_draining_ends_at_its_bound_and_at_once_when_nobody_takes_records(start):
+    made = await start(stored=1)
+    async with asyncio.timeout(5):
+        await made.agent.drain(3600.0)

@@ -1,0 +1,167 @@
+import asyncio
+import contextlib
+import socket
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from data_plane import settings
+from data_plane.app import Worker
+from data_plane.core.job import Principal
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from shared.schema.log_record import LogRecord
+from shared.schema.rows import OrgRow, WorkspaceRow
+from tests.data_plane import kit
+from tests.data_plane.state_kit import until
+
+HELLO = Hello(kit.ORG, kit.GROUP, "gw-test-0001", {kit.KID: kit.PRIVATE})
+
+
+@pytest.fixture
+async def pair(tmp_path, monkeypatch):
+    """Return (worker, the agent's end of its line)."""
+    monkeypatch.setattr("data_plane.app.Metrics", Counts)
+    monkeypatch.setattr(settings, "TRUSTED_CUSTOM_HOSTS", frozenset({"127.0.0.1"}))
+    ours, theirs = socket.socketpair()
+    agent = await Link.over(ours)
+    worker = Worker(await Link.over(theirs), HELLO, tmp_path)
+    worker.deps.recorder.start()
+    return worker, agent
+
+
+@pytest.fixture
+async def line(pair):
+    """The pair, with the worker listening; closed at the end."""
+    worker, agent = pair
+    listening = asyncio.create_task(worker.listen())
+    yield pair
+    agent.close()
+    await asyncio.wait_for(listening, 5)
+    await worker.close()
+
+
+class Counts:
+    """Stands where the metrics are, which only one worker of a process may have."""
+
+    flushed = 0
+
+    def flush(self):
+        self.flushed += 1
+
+
+def activation(seq, known=frozenset(), **sections):
+    """Return the message for a revision, without the blobs that are known; and all its blobs."""
+    manifest, blobs = kit.bundle(seq, **sections)
+    sent = {digest: blob for digest, blob in blobs.items() if digest not in known}
+    return Activate(msgspec.json.encode(manifest), sent), frozenset(blobs)
+
+
+async def confirmed(agent):
+    return await asyncio.wait_for(agent.receive(), 5)
+
+
+async def test_an_activated_revision_is_in_use_before_it_is_confirmed(line):
+    worker, agent = line
+    assert worker.deps.holder.current is None
+    agent.send(activation(4)[0])
+    assert await confirmed(agent) == Activated(1, 4)
+    snapshot = worker.deps.holder.current
+    assert snapshot.name == "1.4"
+    assert snapshot.opener.open(kit.SEALED).key.reveal() == kit.PROVIDER_KEY
+
+
+async def test_a_worker_keeps_what_it_was_sent_for_the_active_revision(line):
+    worker, agent = line
+    first, known = activation(1)
+    agent.send(first)
+    await confirmed(agent)
+    for seq in (2, 3):
+        message, known = activation(seq, known, configs=[kit.config(f"pc-{seq}", {"provider": "@main"})])
+        agent.send(message)
+        assert await confirmed(agent) == Activated(1, seq)
+    assert worker.deps.holder.current.plan(kit.WS, "pc-3") is not None
+    assert worker.deps.holder.current.plan(kit.WS, "pc-2") is None
+
+
+async def test_revocations_and_the_connection_reach_the_requests(line):
+    worker, agent = line
+    agent.send(Deny(["k:a", "ws:b"]))
+    agent.send(Connected(True))
+    await until(lambda: worker.deps.holder.connected)
+    assert worker.deps.holder.denied == {"k:a", "ws:b"}
+    agent.send(Deny([]))
+    agent.send(Connected(False))
+    await until(lambda: not worker.deps.holder.connected)
+    assert worker.deps.holder.denied == frozenset()
+
+
+class Stream:
+    """Stands where a running stream stands."""
+
+    def __init__(self, key_id):
+        self.principal = Principal(kit.api_key(id=key_id), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+        self.refused = False
+
+    def is_denied(self, denied):
+        return not denied.isdisjoint(self.principal.denial_ids())
+
+    def refuse(self):
+        self.refused = True
+
+
+async def test_running_streams_of_who_was_revoked_are_ended_and_no_others(line):
+    worker, agent = line
+    hit, missed = Stream("a"), Stream("b")
+    worker.deps.streams.update({hit, missed})
+    agent.send(Deny(["k:a"]))
+    await until(lambda: hit.refused)
+    assert not missed.refused
+
+
+async def test_a_message_that_no_agent_sends_is_passed_over(line):
+    worker, agent = line
+    agent.send(Totals({"a": 1}))
+    agent.send(Connected(True))
+    await until(lambda: worker.deps.holder.connected)
+
+
+async def test_listening_ends_when_the_agent_is_gone(pair):
+    worker, agent = pair
+    agent.close()
+    await asyncio.wait_for(worker.listen(), 5)
+    await worker.close()
+
+
+async def test_what_was_dropped_is_told_now_and_then(line, monkeypatch):
+    worker, agent = line
+    monkeypatch.setattr("data_plane.app.REPORT_EVERY_S", 0.01)
+    worker.deps.recorder.dropped["queue_full"] = 2
+    reporting = asyncio.create_task(worker.report())
+    assert await confirmed(agent) == Totals({"queue_full": 2})
+    assert worker._metrics.flushed >= 1
+    reporting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reporting
+
+
+async def test_a_worker_writes_its_records_below_the_state_folder_before_it_ends(pair, tmp_path):
+    worker, agent = pair
+    worker.deps.recorder.record(LogRecord("id-1", 1, kit.ORG, kit.WS, "chat", 200), {"id": "id-1", "request": b"{}"})
+    await worker.close()
+    folders = {path.parent.parent.name for path in (tmp_path / "spool").rglob("*") if path.is_file() and path.stat().st_size > 40}
+    assert folders == {"usage", "payload"}
+    assert await confirmed(agent) == Totals({})
+    agent.close()
+
+
+async def test_the_application_answers_health_and_knows_no_other_path(line):
+    worker, _ = line
+    server = TestServer(worker.app)
+    await server.start_server()
+    async with ClientSession() as session:
+        for path, status in (("/livez", 200), ("/readyz", 503), ("/v1/health", 200), ("/nope", 404)):
+            async with session.get(server.make_url(path)) as response:
+                assert (path, response.status) == (path, status)
+    await server.close()
