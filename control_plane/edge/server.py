@@ -32,6 +32,8 @@ IMMUTABLE: Final = {"cache-control": "public, max-age=31536000, immutable"}
 
 HEADS: Final = web.AppKey("heads", Heads)
 CALLERS: Final = web.AppKey("callers", Callers)
+#: What decoding raises for a body that is not the message; RecursionError for one that is nested without end.
+_UNREADABLE: Final = (msgspec.DecodeError, RecursionError)
 _SEQ: Final = re.compile(r"[0-9]{1,18}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,7 +68,7 @@ async def enrol_gateway(request: web.Request) -> web.Response:
     """`POST /enroll`: redeem a one-time token."""
     try:
         ask = msgspec.json.decode(await request.read(), type=wire.EnrolRequest)
-    except (msgspec.ValidationError, msgspec.DecodeError) as fault:
+    except _UNREADABLE as fault:
         raise BadRequest(f"The enrolment request is not valid: {fault}") from None
     answer = await in_database(enrol, ask)
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
@@ -125,7 +127,7 @@ async def post_status(request: web.Request) -> web.Response:
         raise BodyTooLarge("The status report is too large.")
     try:
         report = msgspec.json.decode(body, type=wire.StatusReport)
-    except (msgspec.ValidationError, msgspec.DecodeError) as fault:
+    except _UNREADABLE as fault:
         raise BadRequest(f"The status report is not valid: {fault}") from None
     if report.instance != caller.instance:
         raise Forbidden("The report is about another instance.")

@@ -87,6 +87,7 @@ async def start(tmp_path, monkeypatch):
                 for worker in made.workers:
                     await worker.leave()
                 await agent.close()
+                await asyncio.sleep(0)
 
             stack.push_async_callback(stop)
             running = asyncio.create_task(agent.run())
@@ -165,7 +166,13 @@ async def test_a_worker_that_leaves_is_no_longer_counted(start):
 async def test_without_a_configuration_the_state_is_starting(start):
     made = await start()
     report = await until(lambda: made.edge.last)
-    assert (report.state, report.instance, report.active.seq, report.persisted.seq, report.last_error) == ("STARTING", INSTANCE, 0, 0, None)
+    assert (report.state, report.instance, report.active.seq, report.persisted.seq, report.last_error) == (
+        "STARTING",
+        INSTANCE,
+        0,
+        0,
+        None,
+    )
     assert (report.sealing_kid, report.workers) == (kit.KID, 0)
 
 

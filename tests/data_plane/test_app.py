@@ -26,9 +26,13 @@ async def pair(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "TRUSTED_CUSTOM_HOSTS", frozenset({"127.0.0.1"}))
     ours, theirs = socket.socketpair()
     agent = await Link.over(ours)
-    worker = Worker(await Link.over(theirs), HELLO, tmp_path)
+    line = await Link.over(theirs)
+    worker = Worker(line, HELLO, tmp_path)
     worker.deps.recorder.start()
-    return worker, agent
+    yield worker, agent
+    agent.close()
+    line.close()
+    await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -101,7 +105,9 @@ class Stream:
     """Stands where a running stream stands."""
 
     def __init__(self, key_id):
-        self.principal = Principal(kit.api_key(id=key_id), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+        self.principal = Principal(
+            kit.api_key(id=key_id), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W")
+        )
         self.refused = False
 
     def is_denied(self, denied):
@@ -150,7 +156,11 @@ async def test_a_worker_writes_its_records_below_the_state_folder_before_it_ends
     worker, agent = pair
     worker.deps.recorder.record(LogRecord("id-1", 1, kit.ORG, kit.WS, "chat", 200), {"id": "id-1", "request": b"{}"})
     await worker.close()
-    folders = {path.parent.parent.name for path in (tmp_path / "spool").rglob("*") if path.is_file() and path.stat().st_size > 40}
+    folders = {
+        path.parent.parent.name
+        for path in (tmp_path / "spool").rglob("*")
+        if path.is_file() and path.stat().st_size > 40
+    }
     assert folders == {"usage", "payload"}
     assert await confirmed(agent) == Totals({})
     agent.close()

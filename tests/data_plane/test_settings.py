@@ -12,7 +12,12 @@ def loaded(monkeypatch, **environment):
     for name in dir(settings):
         if name.isupper():
             monkeypatch.delenv(f"GATEHOUSE_{name}", raising=False)
-    for name in ("GATEHOUSE_GATEWAY_STATE_DIR", "GATEHOUSE_GATEWAY_WORKERS", "GATEHOUSE_GATEWAY_GROUP", "TRUSTED_CUSTOM_HOSTS"):
+    for name in (
+        "GATEHOUSE_GATEWAY_STATE_DIR",
+        "GATEHOUSE_GATEWAY_WORKERS",
+        "GATEHOUSE_GATEWAY_GROUP",
+        "TRUSTED_CUSTOM_HOSTS",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -24,7 +29,7 @@ def loaded(monkeypatch, **environment):
 
 def test_without_any_variable_the_gateway_listens_to_this_host_only_and_trusts_no_private_one(monkeypatch):
     made = loaded(monkeypatch)
-    assert (made.GATEWAY_HOST, made.GATEWAY_PORT, made.TRUSTED_CUSTOM_HOSTS) == ("127.0.0.1", 8787, frozenset())
+    assert ("127.0.0.1", 8787, frozenset()) == (made.GATEWAY_HOST, made.GATEWAY_PORT, made.TRUSTED_CUSTOM_HOSTS)
     assert (made.ENROLMENT_TOKEN, made.ROOT_SHA256) == ("", "")
 
 
@@ -33,8 +38,8 @@ def test_variables_are_read_in_their_units(monkeypatch):
         monkeypatch, GATEHOUSE_GATEWAY_PORT="9", GATEHOUSE_GATEWAY_STATE_DIR="/x/y", GATEHOUSE_PROPAGATION_WAIT_S="0.25",
         TRUSTED_CUSTOM_HOSTS=" Ollama.Example, 127.0.0.1 ,",
     )  # fmt: skip
-    assert (made.GATEWAY_PORT, made.STATE_DIR, made.PROPAGATION_WAIT_S) == (9, Path("/x/y"), 0.25)
-    assert made.TRUSTED_CUSTOM_HOSTS == {"ollama.example", "127.0.0.1"}
+    assert (9, Path("/x/y"), 0.25) == (made.GATEWAY_PORT, made.STATE_DIR, made.PROPAGATION_WAIT_S)
+    assert {"ollama.example", "127.0.0.1"} == made.TRUSTED_CUSTOM_HOSTS
 
 
 @pytest.mark.parametrize(("name", "value"), [

@@ -1,6 +1,7 @@
 """An installation with signing keys, and gateways that sign their requests rightly or, when told to, wrongly."""
 
 import time
+from io import BytesIO
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -72,5 +73,5 @@ class Gateway:
 
 async def send(edge, method, path, body=b"", headers=None):
     """Send a request as it is; return (status, body, headers)."""
-    async with edge.request(method, path, data=body or None, headers=headers) as answer:
+    async with edge.request(method, path, data=BytesIO(body) if body else None, headers=headers) as answer:
         return answer.status, await answer.read(), answer.headers

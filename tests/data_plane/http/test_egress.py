@@ -40,7 +40,12 @@ def test_every_answer_has_its_ids_whatever_the_provider_sent():
 
 async def test_a_whole_answer_is_written_as_it_is(fetch):
     status, headers, pieces = await fetch(Answer(429, b'{"a":1}', {"x-a": "1"}))
-    assert (status, headers["x-a"], headers["content-type"], b"".join(pieces)) == (429, "1", "application/json", b'{"a":1}')
+    assert (status, headers["x-a"], headers["content-type"], b"".join(pieces)) == (
+        429,
+        "1",
+        "application/json",
+        b'{"a":1}',
+    )
     assert headers["content-length"] == "7"
 
 
@@ -53,7 +58,9 @@ async def test_a_stream_is_written_piece_by_piece_as_events(fetch):
         yield b"data: 2\n\n"
 
     async def handle(request):
-        return await write(request, Answer(200, headers={"x-a": "1"}, content_type="text/event-stream", frames=frames()))
+        return await write(
+            request, Answer(200, headers={"x-a": "1"}, content_type="text/event-stream", frames=frames())
+        )
 
     app = web.Application()
     app.router.add_get("/", handle)

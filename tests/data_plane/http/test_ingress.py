@@ -21,7 +21,13 @@ def test_names_of_headers_are_lower_case_and_the_first_of_a_repeated_one_counts(
 
 def test_a_call_is_known_before_its_body_is_read():
     call = call_of(request(("A", "b")), "chat", 12.5)
-    assert (call.endpoint, call.method, call.path, call.headers, call.body) == ("chat", "POST", "/v1/chat/completions", {"a": "b"}, b"")
+    assert (call.endpoint, call.method, call.path, call.headers, call.body) == (
+        "chat",
+        "POST",
+        "/v1/chat/completions",
+        {"a": "b"},
+        b"",
+    )
     assert call.started_s == 12.5
     assert call.received_us > 1_700_000_000_000_000
 
@@ -61,7 +67,9 @@ def length(body):
     return b"content-length: %d" % len(body)
 
 
-@pytest.mark.parametrize("kind", [[], [b"content-type: application/json"], [b"Content-Type: Application/JSON; charset=utf-8"]])
+@pytest.mark.parametrize(
+    "kind", [[], [b"content-type: application/json"], [b"Content-Type: Application/JSON; charset=utf-8"]]
+)
 async def test_a_json_body_is_read_whole(server, kind):
     assert await post(server, b'{"a":1}', length(b'{"a":1}'), *kind) == b'{"a":1}'
 
@@ -70,7 +78,9 @@ async def test_a_body_in_chunks_is_read_whole(server):
     assert await post(server, b"2\r\n{}\r\n0\r\n\r\n", b"transfer-encoding: chunked") == b"{}"
 
 
-@pytest.mark.parametrize("kind", [b"text/plain", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "kind", [b"text/plain", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded"]
+)
 async def test_another_kind_of_body_is_refused(server, kind):
     outcome = await post(server, b"{}", length(b"{}"), b"content-type: " + kind)
     assert (type(outcome), outcome.message) == (BadRequest, "Invalid content type passed")

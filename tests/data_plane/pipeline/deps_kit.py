@@ -16,6 +16,13 @@ async def deps_of(snapshot, **changes):
     if snapshot is not None:
         holder.swap(snapshot)
     client = UpstreamClient(TRUSTED)
-    fields = {"recorder": Recorded(), "propagation_wait_s": 0.0, "draw": lambda: 0.0, "gateway": "gw-test", "trusted_hosts": TRUSTED, **changes}
+    fields = {
+        "recorder": Recorded(),
+        "propagation_wait_s": 0.0,
+        "draw": lambda: 0.0,
+        "gateway": "gw-test",
+        "trusted_hosts": TRUSTED,
+        **changes,
+    }
     yield Deps(holder=holder, providers=load_providers(), client=client, **fields)
     await client.close()

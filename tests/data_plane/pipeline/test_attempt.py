@@ -37,7 +37,14 @@ def answered(outcome):
 
 
 async def test_the_provider_gets_its_key_the_body_and_nothing_of_the_caller():
-    sent = {"x-portkey-metadata": "{}", "x-portkey-trace-id": "t", "cookie": "a=b", "user-agent": "sdk", "x-forwarded-for": "10.1.1.1", "accept-encoding": "br"}
+    sent = {
+        "x-portkey-metadata": "{}",
+        "x-portkey-trace-id": "t",
+        "cookie": "a=b",
+        "user-agent": "sdk",
+        "x-forwarded-for": "10.1.1.1",
+        "accept-encoding": "br",
+    }
     _, _, (seen,) = await attempt(headers=sent)
     assert set(seen.headers) == {"host", "content-type", "content-length", "authorization"}
     assert seen.headers["authorization"] == f"Bearer {KEYS['openai']}"
@@ -45,7 +52,9 @@ async def test_the_provider_gets_its_key_the_body_and_nothing_of_the_caller():
 
 
 async def test_headers_that_the_provider_knows_pass_with_and_without_our_prefix():
-    _, _, (seen,) = await attempt(headers={"openai-beta": "a", "x-portkey-openai-organization": "org-x", "openai-organization": "org-y"})
+    _, _, (seen,) = await attempt(
+        headers={"openai-beta": "a", "x-portkey-openai-organization": "org-x", "openai-organization": "org-y"}
+    )
     assert (seen.headers["openai-beta"], seen.headers["openai-organization"]) == ("a", "org-x")
 
 
@@ -80,7 +89,11 @@ async def test_the_key_to_this_gateway_is_never_forwarded(name):
 
 async def test_the_timeout_of_the_header_wins_over_the_targets():
     with pytest.raises(UpstreamTimeout, match="40ms"):
-        await attempt(Reply(hang=True), headers={"x-portkey-request-timeout": "40"}, target=Target("config", timeout_ms=86_400_000))
+        await attempt(
+            Reply(hang=True),
+            headers={"x-portkey-request-timeout": "40"},
+            target=Target("config", timeout_ms=86_400_000),
+        )
     with pytest.raises(UpstreamTimeout, match="50ms"):
         await attempt(Reply(hang=True), target=Target("config", timeout_ms=50))
 
@@ -93,7 +106,12 @@ async def test_a_whole_answer_is_decoded_counted_and_kept():
     assert (outcome.answer.status, outcome.result.status, outcome.error) == (200, 200, None)
     assert answered(outcome)["choices"] == GOOD["choices"]
     assert (exchange.usage.input, exchange.usage.output, exchange.model_served) == (5, 2, "gpt-4o-0807")
-    assert (exchange.provider, exchange.virtual_key, exchange.integration, exchange.target_path) == ("openai", "main", "int-1", "config")
+    assert (exchange.provider, exchange.virtual_key, exchange.integration, exchange.target_path) == (
+        "openai",
+        "main",
+        "int-1",
+        "config",
+    )
     assert exchange.answer_bytes == len(outcome.answer.body)
 
 
@@ -120,9 +138,14 @@ async def test_an_answer_that_breaks_off_is_no_answer():
 
 @pytest.mark.parametrize("status", [301, 400, 401, 429, 500, 529])
 async def test_a_providers_error_keeps_its_status_and_names_the_provider(status):
-    outcome, exchange, _ = await attempt(Reply(status, json={"error": {"message": "because", "type": "t", "param": "p", "code": "c"}}))
+    outcome, exchange, _ = await attempt(
+        Reply(status, json={"error": {"message": "because", "type": "t", "param": "p", "code": "c"}})
+    )
     assert (outcome.answer.status, outcome.result.status, outcome.result.final) == (status, status, False)
-    assert answered(outcome) == {"error": {"message": "openai error: because", "type": "t", "param": "p", "code": "c"}, "provider": "openai"}
+    assert answered(outcome) == {
+        "error": {"message": "openai error: because", "type": "t", "param": "p", "code": "c"},
+        "provider": "openai",
+    }
     assert exchange.answer_body is None
 
 
@@ -133,7 +156,9 @@ async def test_an_error_that_says_nothing_is_still_told(body):
 
 
 async def test_an_error_shows_no_key_and_has_an_end():
-    outcome, _, _ = await attempt(Reply(401, json={"error": {"message": "Incorrect API key: sk-sentinel-provider-0001 " + "x" * 10_000}}))
+    outcome, _, _ = await attempt(
+        Reply(401, json={"error": {"message": "Incorrect API key: sk-sentinel-provider-0001 " + "x" * 10_000}})
+    )
     message = answered(outcome)["error"]["message"]
     assert "sentinel" not in message
     assert len(message) <= MAX_FAULT_CHARS + 20
@@ -192,7 +217,9 @@ async def test_a_refusal_before_the_call_sends_nothing():
             exchange.principal = authenticate(exchange.call, snapshot, frozenset())
             job = resolve(exchange.call, exchange.principal, snapshot, deps.memo)
             with pytest.raises(BadRequest):
-                await make_attempt(Attempt(Target("config.targets[0]", provider="nonesuch"), 0, 0.0), job, exchange, snapshot, deps)
+                await make_attempt(
+                    Attempt(Target("config.targets[0]", provider="nonesuch"), 0, 0.0), job, exchange, snapshot, deps
+                )
         assert fake.seen == []
         assert exchange.provider is None
 
@@ -200,4 +227,9 @@ async def test_a_refusal_before_the_call_sends_nothing():
 def test_the_gateways_own_refusal_says_that_it_is_the_gateways():
     answer = error_answer(BadRequest("Bad.", path="model"))
     assert (answer.status, answer.headers) == (400, {"x-portkey-gateway-exception": "true"})
-    assert orjson.loads(answer.body)["error"] == {"message": "Bad.", "type": "invalid_request", "param": "model", "code": "invalid_request"}
+    assert orjson.loads(answer.body)["error"] == {
+        "message": "Bad.",
+        "type": "invalid_request",
+        "param": "model",
+        "code": "invalid_request",
+    }

@@ -14,7 +14,12 @@ from tests.data_plane.pipeline.deps_kit import deps_of
 from tests.fakes.provider import FakeProvider, Reply
 
 ERROR = Reply(500, json={"error": {"message": "no"}})
-CHUNK = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]}
+CHUNK = {
+    "id": "c",
+    "object": "chat.completion.chunk",
+    "model": "gpt-4o",
+    "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}],
+}
 
 
 @pytest.fixture
@@ -51,7 +56,13 @@ async def test_one_target_is_one_attempt(fakes):
     answer, exchange = await driven(fakes, MAIN)
     assert answer.status == 200
     (attempt,) = exchange.attempts
-    assert (attempt.n, attempt.provider, attempt.path, attempt.status, attempt.error) == (0, "openai", "config", 200, None)
+    assert (attempt.n, attempt.provider, attempt.path, attempt.status, attempt.error) == (
+        0,
+        "openai",
+        "config",
+        200,
+        None,
+    )
     assert exchange.upstream_s > 0
     assert attempt.dur_ms <= exchange.upstream_s * 1000
 
@@ -59,15 +70,25 @@ async def test_one_target_is_one_attempt(fakes):
 async def test_the_answer_says_who_gave_it_and_after_how_many_tries(fakes):
     fakes[0].add(ERROR)
     answer, exchange = await driven(fakes, fallback(MAIN, {**SECOND, "retry": {"attempts": 2}}))
-    got = {name: answer.headers[f"x-portkey-{name}"] for name in ("provider", "retry-attempt-count", "last-used-option-index", "cache-status")}
-    assert got == {"provider": "openai", "retry-attempt-count": "0", "last-used-option-index": "config.targets[1]", "cache-status": "DISABLED"}
+    got = {
+        name: answer.headers[f"x-portkey-{name}"]
+        for name in ("provider", "retry-attempt-count", "last-used-option-index", "cache-status")
+    }
+    assert got == {
+        "provider": "openai",
+        "retry-attempt-count": "0",
+        "last-used-option-index": "config.targets[1]",
+        "cache-status": "DISABLED",
+    }
     assert (exchange.fallback_count, exchange.virtual_key, exchange.error_class) == (1, "second", None)
 
 
 async def test_retries_are_counted_for_the_target_that_answered(fakes):
     fakes[1].add(ERROR, ERROR)
     fakes[0].add(ERROR)
-    answer, exchange = await driven(fakes, fallback(MAIN, {**SECOND, "retry": {"attempts": 3, "on_status_codes": [500]}}))
+    answer, exchange = await driven(
+        fakes, fallback(MAIN, {**SECOND, "retry": {"attempts": 3, "on_status_codes": [500]}})
+    )
     assert (answer.status, exchange.retry_count, exchange.fallback_count) == (200, 2, 1)
     assert [attempt.n for attempt in exchange.attempts] == [0, 1, 2, 3]
     assert [attempt.error for attempt in exchange.attempts] == ["provider_error"] * 3 + [None]
@@ -77,7 +98,11 @@ async def test_retries_are_counted_for_the_target_that_answered(fakes):
 async def test_minus_one_says_that_retries_were_used_up(fakes, codes, count):
     fakes[0].add(ERROR, ERROR)
     answer, exchange = await driven(fakes, {**MAIN, "retry": {"attempts": 1, "on_status_codes": codes}})
-    assert (answer.status, exchange.retry_count, answer.headers["x-portkey-retry-attempt-count"]) == (500, count, str(count))
+    assert (answer.status, exchange.retry_count, answer.headers["x-portkey-retry-attempt-count"]) == (
+        500,
+        count,
+        str(count),
+    )
     assert (exchange.error_class, exchange.error_type) == ("ProviderFault", "provider_error")
 
 
@@ -93,7 +118,10 @@ async def test_a_failure_of_transport_is_an_attempt_like_any_other(fakes):
     fakes[0].add(Reply(body=b"no json"))
     answer, exchange = await driven(fakes, fallback(MAIN, SECOND))
     assert answer.status == 200
-    assert [(attempt.status, attempt.error) for attempt in exchange.attempts] == [(502, "upstream_invalid"), (200, None)]
+    assert [(attempt.status, attempt.error) for attempt in exchange.attempts] == [
+        (502, "upstream_invalid"),
+        (200, None),
+    ]
 
 
 async def test_a_fault_of_the_request_itself_is_tried_nowhere_else(fakes):
@@ -129,7 +157,9 @@ async def test_a_stream_that_fails_before_its_first_chunk_leaves_nothing_behind(
         frames.extend([piece async for piece in answer.frames])
         answer.on_close()
 
-    _, exchange = await driven(fakes, fallback(MAIN, SECOND), body={**CHAT, "model": "gpt-4o", "stream": True}, watch=watch)
+    _, exchange = await driven(
+        fakes, fallback(MAIN, SECOND), body={**CHAT, "model": "gpt-4o", "stream": True}, watch=watch
+    )
     assert [attempt.status for attempt in exchange.attempts] == [502, 200]
     assert exchange.model_served != "wrong-model"
     assert b"".join(exchange.answer_chunks) in b"".join(frames).replace(b"data: ", b"").replace(b"\n\n", b"")

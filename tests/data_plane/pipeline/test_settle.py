@@ -22,7 +22,16 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
 
 def reply(content="hey", usage=USAGE, **more):
     message = {"role": "assistant", "content": content}
-    return Reply(json={"id": "c", "object": "chat.completion", "model": "gpt-4o", "choices": [{"index": 0, "message": message}], "usage": usage, **more})
+    return Reply(
+        json={
+            "id": "c",
+            "object": "chat.completion",
+            "model": "gpt-4o",
+            "choices": [{"index": 0, "message": message}],
+            "usage": usage,
+            **more,
+        }
+    )
 
 
 async def settled(*replies, headers=None, body=None, sections=None, call=None):
@@ -72,14 +81,20 @@ PRICED = kit.snapshot(prices=[LIST])
 def test_a_cost_that_is_not_known_is_none_and_never_zero(source, model, usage, cost, status):
     got, price_id, told = price(PRICED, source, model, usage)
     assert (got, told) == (cost, status)
-    assert (price_id is not None) == (model in {"paid", "gift", "half"} and source == "openai" and usage is not NO_USAGE)
+    assert (price_id is not None) == (
+        model in {"paid", "gift", "half"} and source == "openai" and usage is not NO_USAGE
+    )
 
 
 # the record of an answer
 
 
 async def test_a_record_tells_who_called_what_and_what_it_cost():
-    headers = {"x-portkey-trace-id": "trace-1", "x-portkey-metadata": '{"_user":"ada","env":"test"}', "x-portkey-package-version": "portkey-1"}
+    headers = {
+        "x-portkey-trace-id": "trace-1",
+        "x-portkey-metadata": '{"_user":"ada","env":"test"}',
+        "x-portkey-package-version": "portkey-1",
+    }
     record, shipped, _ = await settled(reply(), headers=headers)
     assert (record.org, record.ws, record.api_key, record.user_ref) == (kit.ORG, kit.WS, str(kit.KEY_ID), "ada")
     assert (record.endpoint, record.url, record.method, record.status) == ("chat", "/v1/chat/completions", "POST", 200)
@@ -110,7 +125,12 @@ async def test_tokens_that_nobody_counted_are_told_as_such():
 
 async def test_a_failed_answer_costs_nothing_and_has_its_error():
     record, _, _ = await settled(Reply(500, json={"error": {"message": "no"}}))
-    assert (record.status, record.error_type, record.cost_nano, record.price_status) == (500, "provider_error", None, "none")
+    assert (record.status, record.error_type, record.cost_nano, record.price_status) == (
+        500,
+        "provider_error",
+        None,
+        "none",
+    )
     assert len(record.attempts) == 1
 
 
@@ -161,8 +181,23 @@ LEAKY = {
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_the_policy_metrics_keeps_no_text_at_all(streamed):
-    fault = Reply(sse=[{"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": f"{CANARY}-answer"}, "finish_reason": "stop"}]}, "[DONE]"])
-    item = await settled(fault if streamed else reply(f"{CANARY}-answer"), headers=LEAKY["headers"], body={**LEAKY["body"], "stream": streamed}, sections=policy("metrics"))
+    fault = Reply(
+        sse=[
+            {
+                "id": "c",
+                "object": "chat.completion.chunk",
+                "model": "gpt-4o",
+                "choices": [{"index": 0, "delta": {"content": f"{CANARY}-answer"}, "finish_reason": "stop"}],
+            },
+            "[DONE]",
+        ]
+    )
+    item = await settled(
+        fault if streamed else reply(f"{CANARY}-answer"),
+        headers=LEAKY["headers"],
+        body={**LEAKY["body"], "stream": streamed},
+        sections=policy("metrics"),
+    )
     stored = everything(item).replace(f"{CANARY}-metadata".encode(), b"")
     assert CANARY.encode() not in stored
     record, shipped, kept = item
@@ -172,17 +207,23 @@ async def test_the_policy_metrics_keeps_no_text_at_all(streamed):
 
 
 async def test_the_policy_metrics_keeps_no_text_of_an_error_either():
-    item = await settled(Reply(400, json={"error": {"message": f"bad prompt: {CANARY}"}}), body=LEAKY["body"], sections=policy("metrics"))
+    item = await settled(
+        Reply(400, json={"error": {"message": f"bad prompt: {CANARY}"}}), body=LEAKY["body"], sections=policy("metrics")
+    )
     assert CANARY.encode() not in everything(item)
     assert item[0].status == 400
 
 
 async def test_debug_false_keeps_no_text_whatever_the_policy():
-    item = await settled(reply(f"{CANARY}-answer"), headers={"x-portkey-debug": "false"}, body=LEAKY["body"], sections=policy("full"))
+    item = await settled(
+        reply(f"{CANARY}-answer"), headers={"x-portkey-debug": "false"}, body=LEAKY["body"], sections=policy("full")
+    )
     assert CANARY.encode() not in everything(item)
 
 
-@pytest.mark.parametrize(("name", "state", "ships", "keeps"), [("full", "stored", True, False), ("gateway", "gateway", False, True)])
+@pytest.mark.parametrize(
+    ("name", "state", "ships", "keeps"), [("full", "stored", True, False), ("gateway", "gateway", False, True)]
+)
 async def test_bodies_go_where_the_policy_says_and_nowhere_else(name, state, ships, keeps):
     record, shipped, kept = await settled(reply(), sections=policy(name))
     assert (record.body_state, shipped is not None, kept is not None) == (state, ships, keeps)
@@ -201,7 +242,12 @@ async def test_bodies_over_the_bound_are_dropped_and_counted():
 
 async def test_a_refused_request_is_recorded_when_its_caller_is_known():
     record, shipped, kept = await settled(call=kit.call(raw=b'{"model": "' + CANARY.encode()))
-    assert (record.status, record.error_class, record.error_type, record.attempts) == (400, "InvalidJson", "invalid_json", ())
+    assert (record.status, record.error_class, record.error_type, record.attempts) == (
+        400,
+        "InvalidJson",
+        "invalid_json",
+        (),
+    )
     assert (record.provider, record.model_requested, record.price_status) == (None, None, "none")
     assert CANARY.encode() not in everything((record, shipped, kept))
 

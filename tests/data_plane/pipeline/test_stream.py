@@ -184,5 +184,7 @@ def test_a_stream_knows_whether_its_caller_was_revoked(denied, hit):
 def test_an_error_event_is_one_event_with_an_openai_error():
     text = error_frame(Forbidden("No\nway."))
     assert text.count(b"\n") == 2
-    assert json.loads(text[6:]) == {"error": {"message": "No\nway.", "type": "forbidden", "param": None, "code": "forbidden"}}
+    assert json.loads(text[6:]) == {
+        "error": {"message": "No\nway.", "type": "forbidden", "param": None, "code": "forbidden"}
+    }
     assert frame(b"{}") == b"data: {}\n\n"

@@ -12,7 +12,9 @@ from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
 
 PROVIDERS = load_providers()
-PRINCIPAL = Principal(kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=False), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+PRINCIPAL = Principal(
+    kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=False), WorkspaceRow(kit.WS, kit.ORG, "ws", "W")
+)
 MESSAGES = [{"role": "user", "content": "hi"}]
 ROWS = [
     kit.virtual_key("main"),
@@ -28,12 +30,31 @@ ROWS = [
 SNAPSHOT = kit.snapshot(virtual_keys=ROWS)
 
 
-def find(target=None, *, model="m", choice=None, body=None, denied=frozenset(), headers=None, trusted=frozenset(), snapshot=SNAPSHOT, **rest):
+def find(
+    target=None,
+    *,
+    model="m",
+    choice=None,
+    body=None,
+    denied=frozenset(),
+    headers=None,
+    trusted=frozenset(),
+    snapshot=SNAPSHOT,
+    **rest,
+):
     """Return where an attempt goes; `target` is a Target or the fields of a root target."""
     made = target if isinstance(target, Target) else Target(**{"path": "config", **(target or {})})
     asked = {"model": model, "messages": MESSAGES, **(body or {})}
     fields = {name: rest.pop(name) for name in ("strict", "operation", "stream") if name in rest}
-    job = Job(fields.pop("operation", "chat"), DEFAULT_PLAN, asked, model, fields.pop("stream", False), choice or Choice(), **fields)
+    job = Job(
+        fields.pop("operation", "chat"),
+        DEFAULT_PLAN,
+        asked,
+        model,
+        fields.pop("stream", False),
+        choice or Choice(),
+        **fields,
+    )
     return locate(
         made, job, PRINCIPAL, snapshot, denied=denied, headers=headers or {}, providers=PROVIDERS, trusted_hosts=trusted, **rest
     )  # fmt: skip
@@ -69,7 +90,9 @@ def test_the_model_that_is_forced_wins_then_the_target_then_the_headers_then_the
     assert named(find(target, model=model, choice=choice)) == found
 
 
-@pytest.mark.parametrize("target", [{"provider": "@main"}, {"virtual_key": "@main"}, {"virtual_key": "main"}, {"provider": "@main/gpt-4o"}])
+@pytest.mark.parametrize(
+    "target", [{"provider": "@main"}, {"virtual_key": "@main"}, {"virtual_key": "main"}, {"provider": "@main/gpt-4o"}]
+)
 def test_a_saved_provider_may_be_written_with_and_without_its_sign(target):
     assert named(find(target)) == "@main"
 
@@ -124,7 +147,16 @@ def test_a_model_that_is_no_text_is_refused_wherever_it_comes_from(model, params
     job = Job("chat", DEFAULT_PLAN, {**asked, "messages": MESSAGES}, "", stream=False, choice=Choice())
     target = Target("config", virtual_key="main", **{params: {"model": model}})
     with pytest.raises(GatewayError):
-        locate(target, job, PRINCIPAL, SNAPSHOT, denied=frozenset(), headers={}, providers=PROVIDERS, trusted_hosts=frozenset())
+        locate(
+            target,
+            job,
+            PRINCIPAL,
+            SNAPSHOT,
+            denied=frozenset(),
+            headers={},
+            providers=PROVIDERS,
+            trusted_hosts=frozenset(),
+        )
 
 
 # who may use it
@@ -220,7 +252,9 @@ def test_an_organisations_key_goes_to_any_address_below_its_host():
 ])  # fmt: skip
 @pytest.mark.parametrize("place", ["header", "config", "row"])
 def test_a_custom_host_is_checked_wherever_it_was_written(url, place):
-    snapshot = kit.snapshot(virtual_keys=[kit.virtual_key("main", secret=None, custom_host=url if place == "row" else None)])
+    snapshot = kit.snapshot(
+        virtual_keys=[kit.virtual_key("main", secret=None, custom_host=url if place == "row" else None)]
+    )
     target = {"virtual_key": "main", "custom_host": url if place == "config" else None}
     with pytest.raises(BadRequest, match="Invalid custom host"):
         find(target, choice=Choice(custom_host=url if place == "header" else None), snapshot=snapshot)
@@ -236,14 +270,21 @@ def test_a_trusted_private_host_may_be_a_custom_host():
 ])  # fmt: skip
 def test_the_requests_host_wins_over_the_targets_and_that_over_the_saved_one(header, config, found):
     snapshot = kit.snapshot(virtual_keys=[kit.virtual_key("main", secret=None, custom_host="https://r.example")])
-    assert find({"virtual_key": "main", "custom_host": config}, choice=Choice(custom_host=header), snapshot=snapshot).base_url == found
+    assert (
+        find(
+            {"virtual_key": "main", "custom_host": config}, choice=Choice(custom_host=header), snapshot=snapshot
+        ).base_url
+        == found
+    )
 
 
 # the body and the facts
 
 
 def test_defaults_give_way_to_the_body_and_overrides_do_not():
-    target = Target("config", default_params={"a": 1, "b": 1}, override_params={"c": 3}, drop_params=("d", "never-there"))
+    target = Target(
+        "config", default_params={"a": 1, "b": 1}, override_params={"c": 3}, drop_params=("d", "never-there")
+    )
     body = {"b": 2, "c": 2, "d": 2}
     assert shape_body(target, body) == {"a": 1, "b": 2, "c": 3}
     assert body == {"b": 2, "c": 2, "d": 2}
@@ -266,7 +307,10 @@ def test_a_targets_settings_win_over_the_saved_ones():
     assert dict(place.facts.settings) == {"anthropic_version": "v", "a": "target"}
 
 
-@pytest.mark.parametrize(("options", "wanted"), [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("yes", False)])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("yes", False)],
+)
 def test_tokens_at_the_end_of_a_stream_are_for_who_asked_for_them(options, wanted):
     assert find({"virtual_key": "main"}, body={"stream_options": options}, stream=True).facts.include_usage is wanted
 
