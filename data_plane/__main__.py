@@ -39,6 +39,9 @@ def check_config(path: Path) -> int:
     """Say everything that is wrong with the config in a file; return the exit code."""
     try:
         compile_plan(parse_config(msgspec.json.decode(path.read_bytes())))
+    except OSError as fault:
+        sys.stdout.write(f"{path} cannot be read: {fault.strerror}\n")
+        return 1
     except msgspec.DecodeError as fault:
         sys.stdout.write(f"not JSON: {fault}\n")
         return 1

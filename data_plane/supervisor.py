@@ -30,6 +30,7 @@ from shared.redact import Secret
 BACKLOG: Final = 1024
 ENROL_EVERY_S: Final = 1.0
 RESTART_S: Final = 0.5
+LAST_WORDS_S: Final = 1.0
 GRACE_S: Final = 5.0
 DRAIN_S: Final = 3.0
 PORT_WAIT_S: Final = 3.0
@@ -135,6 +136,8 @@ class Supervisor:
             code = await process.wait()
             self._processes.discard(process)
             mark_process_dead(process.pid, str(METRICS_DIR))  # type: ignore[no-untyped-call]  # has no annotations
+            # The line ends with the worker; what it said last is still to be read.
+            await asyncio.wait({attached}, timeout=LAST_WORDS_S)
             attached.cancel()
             await asyncio.gather(attached, return_exceptions=True)
             if not self._stopping:

@@ -52,7 +52,7 @@ class LogFilterForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body as text; `is_cut` when there is more of it than a page should hold."""
+    """A body as text, empty when there is none; `is_cut` when there is more of it than a page should hold."""
 
     title: str
     text: str
@@ -104,7 +104,7 @@ def list_logs(request: HttpRequest, principal: Principal) -> HttpResponse:
 
 
 def _body(title: str, value: Any) -> Body:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
     return Body(title, text[:MAX_BODY_CHARS], is_cut=len(text) > MAX_BODY_CHARS)
 
 

@@ -29,5 +29,5 @@ async def read_body(request: web.Request) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge("The request body is too large.") from None
-    except (web.HTTPException, ValueError):
+    except (web.HTTPException, web.RequestPayloadError, ValueError):
         raise BadRequest("The request body cannot be read.") from None

@@ -113,6 +113,8 @@ def locate(
     """
     body = shape_body(target, job.body)
     model = body.get("model") or ""
+    if not isinstance(model, str):
+        raise BadRequest("model must be a string.", path="model")
     forced = "model" in target.override_params
     slug, provider_id = _named_by(target, job, model, forced=forced)
     row = _find_virtual_key(slug, principal, snapshot, denied) if slug else None

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from data_plane.sync.enrol import load_identity
@@ -84,9 +83,11 @@ async def serving(edge):
     """Serve `edge`; yield its URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", edge.handle)
-    server = TestServer(app)
-    await server.start_server()
+    # Polls that wait are cut off at the end.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield str(server.make_url("")).rstrip("/")
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
-        await server.close()
+        await runner.cleanup()

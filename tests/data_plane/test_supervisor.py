@@ -2,7 +2,6 @@ import asyncio
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import stat
@@ -112,9 +111,8 @@ def test_a_port_that_becomes_free_in_a_moment_is_waited_for():
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "not an address"])
 def test_an_address_that_is_not_this_hosts_is_refused(host):
-    with pytest.raises((GatewayRefused, socket.gaierror)) as raised:
+    with pytest.raises(GatewayRefused, match="cannot listen on"):
         bind_sockets(host, 0, 1)
-    assert isinstance(raised.value, GatewayRefused)
 
 
 # hardening
@@ -132,11 +130,10 @@ def test_a_hardened_process_writes_no_core_and_nothing_that_others_can_read(tmp_
     )
     assert done.stdout.strip() == "(0, 0)"
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
-    assert resource.getrlimit(resource.RLIMIT_CORE)[1] != 0 or os.geteuid() != 0
 
 
 def test_counts_begin_anew_with_the_gateway(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor.settings, "STATE_DIR", tmp_path)
+    monkeypatch.setattr(supervisor, "METRICS_DIR", tmp_path / "metrics")
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "old.db").write_text("x")
@@ -330,18 +327,14 @@ async def test_a_second_gateway_ends_with_one_sentence_and_the_first_serves_on(s
     assert await gateway.status(session) == 200
 
 
-async def test_files_of_a_running_gateway_are_its_owners_alone(start, state, session):
+async def test_files_that_a_running_gateway_makes_are_its_owners_alone(start, state, session):
+    before = set(state.rglob("*"))
     gateway = await start(state)
     await gateway.chat(session)
     assert await gateway.end() == 0
-    readable = [
-        str(path)
-        for path in state.rglob("*")
-        if path.stat().st_mode & 0o077 and (path.is_dir() or path.parent.name != "keys")
-    ]
-    made = [path for path in readable if "metrics" in path or "spool" in path or "LOCK" in path]
-    assert made == []
-    assert list((state / "spool" / "usage").iterdir())
+    made = set(state.rglob("*")) - before
+    assert {path.name for path in made} >= {"LOCK", "metrics", "spool", "usage", "payload"}
+    assert [str(path) for path in made if path.stat().st_mode & 0o077] == []
 
 
 async def test_what_a_gateway_recorded_offline_waits_on_its_disk(start, state, session):

@@ -97,9 +97,6 @@ async def test_the_limit_counts_for_told_and_untold_lengths(server, size, kind, 
     assert type(outcome) is kind
 
 
-@pytest.mark.parametrize(("body", "header"), [
-    (b"not gzip", b"content-encoding: gzip"), (b"zz\r\n{}\r\n0\r\n\r\n", b"transfer-encoding: chunked"),
-])  # fmt: skip
-async def test_a_body_that_cannot_be_read_is_refused(server, body, header):
-    outcome = await post(server, body, header, *([length(body)] if b"gzip" in header else []))
+async def test_a_body_that_cannot_be_unpacked_is_refused(server):
+    outcome = await post(server, b"not gzip", b"content-encoding: gzip", length(b"not gzip"))
     assert type(outcome) is BadRequest
