@@ -22,7 +22,7 @@ ROWS = [
     kit.virtual_key("few", models=frozenset({"gpt-4o", "org/model"})),
     kit.virtual_key("none", models=frozenset()),
     kit.virtual_key("old", expires=time.time() - 1),
-    kit.virtual_key("soon", expires=time.time() + 60),
+    kit.virtual_key("soon", expires=time.time() + 86_400),
     kit.virtual_key("strange", provider="never-heard-of"),
     kit.virtual_key("late", secret="secret-that-is-not-here"),
     kit.virtual_key("other", id="ws-2/other", ws="ws-2"),
