@@ -59,6 +59,7 @@ class Agent:
         self._gone_drops: dict[str, int] = {}
         self._acked = asyncio.Condition()
         self._connected = False
+        self._stale = False
         self._denied: frozenset[str] = frozenset()
         self._status_due = asyncio.Event()
         who = identity.identity
@@ -176,6 +177,10 @@ class Agent:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweep_disk)
+        if self.puller.is_stale() != self._stale:
+            self._stale = not self._stale
+            log.warning("configuration_stale" if self._stale else "configuration_fresh_again")
+            self._status_due.set()
 
     def _sweep_disk(self) -> None:
         spool = self._state / "spool"
@@ -225,7 +230,8 @@ class Agent:
             hwm=wire.ReportedVersion(*max(marks.manifest, marks.head)),
             root_version=puller.roots[-1].version if puller.roots else 0,
             sealing_kid=next(iter(self._identity.sealing_keys), ""),
-            head_age_s=None if puller.fresh_at is None else round(time.monotonic() - puller.fresh_at, 1),
+            head_age_s=None if (age_s := puller.head_age_s()) is None else round(age_s, 1),
+            stale=puller.is_stale(),
             last_error=wire.StatusFault(fault.code, fault.detail[:512], fault.section, fault.item) if fault else None,
             quarantined=puller.live.verdict.quarantined if puller.live else (),
             spool_bytes=spooled,

@@ -90,6 +90,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     root_version: int = 0
     sealing_kid: str = ""
     head_age_s: float | None = None
+    stale: bool = False
     last_error: StatusFault | None = None
     quarantined: tuple[str, ...] = ()
     spool_bytes: int = 0

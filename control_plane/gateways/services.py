@@ -169,7 +169,7 @@ def _instance_view(row: GatewayInstance, published_seq: int) -> InstanceView:
     active = int((report.get("active") or {}).get("seq", 0))
     return InstanceView(
         instance=row.instance,
-        state=str(report.get("state", "")),
+        state=str(report.get("state", "")) + (" (stale)" if report.get("stale") else ""),
         version=str(report.get("version", "")),
         address=str(report.get("address", "")),
         workers=int(report.get("workers", 0)),

@@ -22,6 +22,7 @@ from data_plane.upstream.control import ControlClient, ControlUnreachable
 from shared import wire
 from shared.bundle.codec import open_blob
 from shared.bundle.model import (
+    HEAD_LIFETIME_S,
     HEAD_TYPE,
     MAX_MANIFEST_BYTES,
     MAX_ROOT_BYTES,
@@ -86,6 +87,7 @@ class Puller:
         self.live: Live | None = None
         self.head: Head | None = None
         self.fresh_at: float | None = None
+        self._started = time.monotonic()
         self.persisted: tuple[int, int] = (0, 0)
         self.fault: BundleRejected | None = None
         self._refused: tuple[str, float] | None = None
@@ -94,6 +96,15 @@ class Puller:
     def marks(self) -> Marks:
         """Return the highest versions seen."""
         return self._guard.marks
+
+    def head_age_s(self) -> float | None:
+        """Return the seconds since the last proof of freshness, None when there was none since the start."""
+        return None if self.fresh_at is None else time.monotonic() - self.fresh_at
+
+    def is_stale(self) -> bool:
+        """Return whether it may be that somebody withholds newer heads: an alarm, never a reason not to serve."""
+        age_s = self.head_age_s()
+        return time.monotonic() - self._started > HEAD_LIFETIME_S if age_s is None else age_s > HEAD_LIFETIME_S
 
     # start without a network
 

@@ -193,6 +193,16 @@ def test_a_publisher_with_old_knowledge_of_its_group_goes_on_from_what_is_stored
     assert len(read_bundle(root, group)["configs"]) == 1
 
 
+def test_a_number_that_an_operator_has_raised_is_gone_on_from(tenant, publisher, root):
+    group = make_group(tenant)
+    publisher.render(group, EVERYTHING)
+    ahead = 3_000_000_000_000
+    GatewayGroup.objects.filter(pk=group.pk).update(seq=ahead)
+    make_config(tenant)
+    publisher.render(GatewayGroup.objects.get(pk=group.pk), EVERYTHING)
+    assert read_head(root, group).seq == ahead + 1
+
+
 def test_of_two_publishers_at_the_same_moment_one_fails_and_leaves_nothing(tenant, folder, root):
     group = make_group(tenant)
     make_publisher(folder).render(group, EVERYTHING)
@@ -499,6 +509,14 @@ def test_after_a_root_with_another_bundle_key_every_group_gets_a_manifest_that_t
         assert set(read_bundle(signers.root, group)) == EVERYTHING
     assert rotated.publish_under_root() == 0
     assert rotated.render(groups[0], EVERYTHING) is None
+
+
+def test_a_new_epoch_alone_is_published_with_the_old_keys(tenant, publisher, folder):
+    group = make_group(tenant)
+    work_off(publisher)
+    root = add_root(folder, version=2, signers=[signer(folder, name) for name in ROOT_KEYS], epoch=2)
+    assert Publisher(Signers.load(folder)).publish_under_root() == 1
+    assert read_manifest(root, group).epoch == 2
 
 
 # Housekeeping

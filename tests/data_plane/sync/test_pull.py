@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from data_plane.upstream.control import ControlUnreachable
@@ -170,6 +172,30 @@ async def test_expired_and_future_heads_prove_no_freshness_and_are_still_taken_w
     assert (seq(made), made.fresh_at) == (6, None)
     await made.take(control.publish(7))
     assert made.fresh_at is not None
+
+
+async def test_heads_that_stay_away_make_the_bundle_stale_and_never_stop_it(control, tmp_path, monkeypatch):
+    made = puller(control, tmp_path)
+    assert not made.is_stale()
+    await made.take(control.publish(5))
+    now = made.fresh_at
+    monkeypatch.setattr("data_plane.sync.pull.time.monotonic", lambda: now + 899)
+    assert (made.is_stale(), made.head_age_s()) == (False, 899)
+    monkeypatch.setattr("data_plane.sync.pull.time.monotonic", lambda: now + 901)
+    assert made.is_stale()
+    assert seq(made) == 5
+    await made.take(control.publish(5, head_no=6))
+    assert not made.is_stale()
+
+
+async def test_a_start_without_the_control_plane_is_stale_after_a_while(control, tmp_path, monkeypatch):
+    await puller(control, tmp_path).take(control.publish(5))
+    again = puller(control, tmp_path)
+    again.load()
+    assert not again.is_stale()
+    later = time.monotonic() + 901
+    monkeypatch.setattr("data_plane.sync.pull.time.monotonic", lambda: later)
+    assert (again.is_stale(), again.head_age_s()) == (True, None)
 
 
 async def test_roots_are_followed_and_a_bundle_key_is_rotated_with_overlap(control, tmp_path):
