@@ -54,6 +54,7 @@ class Exchange:
     retry_count: int = 0
     fallback_count: int = 0
     upstream_s: float = 0.0
+    waited_s: float = 0.0
     first_byte_s: float | None = None
     answer_body: Json | None = None
     answer_json: bytes = b""

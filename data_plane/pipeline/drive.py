@@ -50,6 +50,7 @@ async def drive(job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) ->
     step = next(steps)
     while True:
         if step.wait_s:
+            exchange.waited_s += step.wait_s
             await asyncio.sleep(step.wait_s)
         outcome = await _attempt(step, job, exchange, snapshot, deps)
         try:

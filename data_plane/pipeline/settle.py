@@ -73,6 +73,16 @@ def _source(usage: Usage) -> Literal["provider", "estimated", "none"]:
     return "provider" if usage.source == "provider" else "estimated" if usage.source == "estimated" else "none"
 
 
+def _own_us(exchange: Exchange, latency_s: float) -> int:
+    """Return the microseconds that the gateway itself took: not those of providers, nor pauses before retries.
+
+    A stream counts up to its first chunk: what follows is the provider's pace.
+    """
+    first = exchange.first_byte_s
+    until_s = latency_s if first is None else first - exchange.call.started_s
+    return max(0, int((until_s - exchange.upstream_s - exchange.waited_s) * 1e6))
+
+
 def build_record(
     exchange: Exchange,
     snapshot: Snapshot,
@@ -105,12 +115,12 @@ def build_record(
         cost_nano=cost, price_id=price_id, price_status=price_status,
         lat_ms=int(latency_s * 1000), ttft_ms=None if ttft is None else int((ttft - call.started_s) * 1000),
         upstream_ms=int(exchange.upstream_s * 1000),
-        gw_us=max(0, int((latency_s - exchange.upstream_s) * 1e6)) if exchange.first_byte_s is None
-        else max(0, int((exchange.first_byte_s - call.started_s - exchange.upstream_s) * 1e6)),
+        gw_us=_own_us(exchange, latency_s),
         phases_us=exchange.phases_us,
         mode=job.plan.mode if job else "single", config=job.plan.slug if job else None,
         config_version=job.plan.version if job else None, target_path=exchange.target_path,
-        attempts=tuple(exchange.attempts), retry_n=max(0, exchange.retry_count), fallback_n=exchange.fallback_count,
+        attempts=tuple(exchange.attempts), retry_n=max(0, len(exchange.attempts) - 1 - exchange.fallback_count),
+        fallback_n=exchange.fallback_count,
         trace_id=exchange.trace.trace_id, span_id=exchange.trace.span_id,
         parent_span_id=exchange.trace.parent_span_id, span_name=exchange.trace.span_name,
         in_preview=texts[0], out_preview=texts[1], body_state=body[0], body_bytes=body[1],

@@ -25,7 +25,7 @@ MAX_CONFIG_CHARS: Final = 256 * 1024
 #: Keys of the language that parse and validate, but whose feature this version does not have.
 UNBUILT: Final = (
     "cache", "prompt_id", "input_guardrails", "output_guardrails", "before_request_hooks", "after_request_hooks",
-    "input_mutators", "output_mutators",
+    "input_mutators", "output_mutators", "cb_config",
 )  # fmt: skip
 #: Provider credentials and settings that a target may carry, by prefix or name.
 _SETTING_PREFIXES: Final = (
@@ -257,7 +257,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "passthrough": _flag,
 }
 #: Keys that are accepted and have no meaning for inference here.
-_TOLERATED: Final = frozenset({"fetch_integrated_models", "cb_config", "on_status_codes", "targets", "$schema"})
+_TOLERATED: Final = frozenset({"fetch_integrated_models", "on_status_codes", "targets", "$schema"})
 
 
 def _setting(value: Any, path: tuple[str, ...], faults: _Faults) -> str | None:
@@ -307,8 +307,17 @@ def _level(value: Any, path: tuple[str, ...], faults: _Faults) -> Config:
     if fields.get("strategy") is not None and not fields["targets"] and not path_has_fault(faults, path):
         faults.add((*path, "targets"), "Required when there is a strategy")
     fields["passthrough"] = bool(fields.get("passthrough"))
-    unbuilt = tuple(key for key in UNBUILT if value.get(key))
+    unbuilt = tuple(key for key in UNBUILT if value.get(key)) + _unbuilt_strategy(value.get("strategy"))
     return Config(**fields, settings=settings, unbuilt=unbuilt)
+
+
+def _unbuilt_strategy(value: object) -> tuple[str, ...]:
+    """Return the parts of a strategy that parse, but that this version does not have."""
+    if not isinstance(value, dict):
+        return ()
+    sticky = value.get("sticky")
+    is_sticky = bool(sticky) and not (isinstance(sticky, dict) and sticky.get("enabled") is False)
+    return (("strategy.sticky",) if is_sticky else ()) + (("strategy.cb_config",) if value.get("cb_config") else ())
 
 
 def path_has_fault(faults: _Faults, path: tuple[str, ...]) -> bool:

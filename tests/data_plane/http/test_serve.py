@@ -160,7 +160,7 @@ async def test_an_unreachable_provider_is_502_without_its_address(tmp_path):
 
 
 async def test_retries_and_fallback_are_counted_and_recorded(tmp_path, monkeypatch):
-    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.001,) * 5)
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.02,) * 5)
     async with (
         FakeProvider([Reply(500, json={}), Reply(500, json={})]) as bad,
         FakeProvider() as good,
@@ -175,11 +175,12 @@ async def test_retries_and_fallback_are_counted_and_recorded(tmp_path, monkeypat
             ("config.targets[0]", 500),
             ("config.targets[1]", 200),
         ]
-        assert (record.fallback_n, record.mode) == (1, "fallback")
+        assert (record.retry_n, record.fallback_n, record.mode) == (1, 1, "fallback")
+        assert record.gw_us < record.lat_ms * 1000
 
 
 async def test_exhausted_retries_are_told_as_minus_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.001,) * 5)
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.02,) * 5)
     async with FakeProvider(lambda _seen: Reply(503, json={})) as bad, gateway(tmp_path, **at(bad)) as gw:
         status, _, headers = await gw.send(
             headers={"x-portkey-config": '{"virtual_key":"main","retry":{"attempts":2}}'}, body={**CHAT, "model": "m"}

@@ -72,11 +72,19 @@ def test_weights_that_are_all_zero_are_a_clear_refusal():
 @pytest.mark.parametrize("body", [
     {"provider": "openai", "cache": {"mode": "simple"}},
     {"strategy": {"mode": "fallback"}, "targets": [{"input_guardrails": ["pg-1"]}, {}]},
+    {"strategy": {"mode": "loadbalance", "sticky": {"enabled": True}}, "targets": [{}, {}]},
+    {"strategy": {"mode": "fallback", "cb_config": {"cooldown_interval": 30000}}, "targets": [{}, {}]},
+    {"provider": "openai", "cb_config": {"cooldown_interval": 30000}},
     {"strategy": {"mode": "conditional", "conditions": [], "default": "a"}, "targets": [{"name": "a"}]},
 ])  # fmt: skip
 def test_what_cannot_be_run_yet_says_so(body):
     with pytest.raises(InvalidConfig, match="not available in this version"):
         compiled(body)
+
+
+def test_stickiness_that_is_switched_off_is_nothing_to_refuse():
+    body = {"strategy": {"mode": "loadbalance", "sticky": {"enabled": False}}, "targets": [{}, {}]}
+    assert len(compiled(body).children) == 2
 
 
 def test_a_plan_remembers_how_it_is_named():
