@@ -156,6 +156,7 @@ def measure(bare, gateway, direct):
     for contender in (bare, gateway):
         contender.burn(500)
         contender.micros.clear()
+        contender.background.clear()
     for _ in range(ROUNDS):
         bare.burn()
         gateway.burn()
