@@ -24,7 +24,7 @@ LOOK_EVERY_S: Final = 0.25
 MAX_BACKOFF_S: Final = 60.0
 REFUSED_FACTOR: Final = 5
 PARALLEL: Final = 4
-FULL_BYTES: Final = 256 * 1024
+FULL_BYTES: Final = wire.MAX_BATCH_BYTES * 3 // 4
 
 log = structlog.get_logger(module=__name__)
 

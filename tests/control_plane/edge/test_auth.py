@@ -90,9 +90,10 @@ async def test_a_body_that_was_changed_on_the_way_is_refused(edge, installation)
 
 
 async def test_a_query_that_was_changed_on_the_way_is_refused(edge, installation):
-    token = installation.gateway.token("GET", installation.gateway.head_path(wait=0))
-    status, _, _ = await installation.gateway.call(edge, "GET", installation.gateway.head_path(wait=1), token=token)
-    assert status == 401
+    gateway = installation.gateway
+    token = gateway.token("GET", gateway.head_path(wait=0))
+    assert (await gateway.call(edge, "GET", gateway.head_path(wait=0), token=token))[0] == 404
+    assert (await gateway.call(edge, "GET", gateway.head_path(wait=1), token=token))[0] == 401
 
 
 @pytest.mark.parametrize("offset_s", [-3600, -LIFETIME_S - 40, 60, 3600])
