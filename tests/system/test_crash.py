@@ -5,6 +5,7 @@ import time
 import uuid
 
 import msgspec
+import pytest
 
 from data_plane.recorder.spool import HEADER_BYTES
 from shared.frames import RECORD, FrameBroken, iter_frames
@@ -42,6 +43,7 @@ def unexplained(answered, stored, kills):
     return [record_id for record_id, made in missing if not any(0 <= kill - made <= QUEUED_MS for kill in kills)]
 
 
+@pytest.mark.timeout(420)
 def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     stop, answered = threading.Event(), []
 
