@@ -71,7 +71,7 @@ def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
         for thread in threads:
             thread.join()
     assert len(seen) > KILLS
-    wait_for(lambda: not seen - system.stored().keys(), "every written record is stored", bound_s=90, every_s=0.5)
+    wait_for(lambda: not seen - system.stored().keys(), "every written record is stored", bound_s=180, every_s=0.5)
     counts = system.stored()
     assert {counts[record_id] for record_id in seen} == {1}
     assert set(counts.values()) == {1}
