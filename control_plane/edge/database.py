@@ -27,7 +27,9 @@ async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         return work(*args, **kwargs)
 
     loop = asyncio.get_running_loop()
-    return await asyncio.wait_for(loop.run_in_executor(_POOL, run), TIMEOUT_S)
+    # Not `wait_for`: before Python 3.12 it loses a cancellation that comes in the moment in which the work is done.
+    async with asyncio.timeout(TIMEOUT_S):
+        return await loop.run_in_executor(_POOL, run)
 
 
 async def close_database() -> None:

@@ -1,7 +1,6 @@
 """The edge's routes.  Everything but enrolment and roots needs a request token of an enrolled group."""
 
 import asyncio
-import contextlib
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +25,7 @@ from shared.errors import BadRequest, BodyTooLarge, Forbidden, GatewayError, Not
 from shared.ids import parse_uuid
 
 MAX_WAIT_S: Final = 55.0
+CANCEL_AGAIN_S: Final = 0.5
 MAX_UPLOAD_BYTES: Final = 24 * 1024 * 1024
 MAX_RAW_BYTES: Final = 32 * 1024 * 1024
 IMMUTABLE: Final = {"cache-control": "public, max-age=31536000, immutable"}
@@ -180,9 +180,10 @@ async def ready(_request: web.Request) -> web.Response:
 async def _following(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(app[HEADS].follow())
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    while not task.done():
+        # Again and again, because a library below may lose a cancellation; otherwise the edge would never stop.
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
     await close_database()
 
 

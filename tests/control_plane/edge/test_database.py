@@ -58,6 +58,18 @@ async def test_work_that_does_not_end_is_given_up(monkeypatch):
     release.set()
 
 
+async def test_a_cancellation_in_the_moment_in_which_the_work_is_done_is_not_lost(monkeypatch):
+    loop = asyncio.get_running_loop()
+    finished = loop.create_future()
+    monkeypatch.setattr(loop, "run_in_executor", lambda *_: finished)
+    waiting = asyncio.create_task(in_database(len, ""))
+    await asyncio.sleep(0)
+    finished.set_result(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_closing_leaves_no_connection_of_any_thread():
     pids = await on_every_thread()
     assert len(pids) == THREADS

@@ -1,6 +1,7 @@
 """Each route gives a gateway what is its own, refuses what is not, and answers every fault in JSON."""
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 import zstandard
+from aiohttp import web
 
 from control_plane.core.models import OutboxEvent
 from control_plane.edge import server
@@ -402,6 +404,20 @@ async def test_a_defect_does_not_end_the_connection(edge, monkeypatch):
         patched.setattr(SigningRoot.objects, "exists", lambda: 1 / 0)
         assert (await send(edge, "GET", "/readyz"))[0] == 500
     assert (await send(edge, "GET", "/readyz"))[0] == 200
+
+
+async def test_the_edge_stops_although_a_cancellation_was_lost(installation, monkeypatch):
+    async def follow(_self):
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server, "CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(server.Heads, "follow", follow)
+    runner = web.AppRunner(server.build_edge())
+    await runner.setup()
+    await asyncio.wait_for(runner.cleanup(), 10)
 
 
 async def test_enrolment_wakes_the_publisher(edge, installation):
