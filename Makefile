@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up organisation test test-fast lint fmt lock env catalog bench clean
+.PHONY: help setup up organisation test test-fast lint fmt lock env catalog bench soak clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ catalog: setup ## write shared/catalog/catalog.json from the providers
 
 bench: setup ## CPU and latency of the gateway beside a bare proxy
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.bench
+
+soak: setup ## what slow streams, large bodies and slow readers do to the p99 of other requests
+	@exec $(WITH_SERVICES) $(RUN) tests.performance.soak
 
 clean: setup ## remove the data of `make up` and all caches; .venv stays
 	@$(RUN) deploy.local.clean

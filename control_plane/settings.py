@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from shared.env import Env
+from shared.hosts import trusted_hosts
 
 env = Env("control_plane.settings")
 
@@ -51,9 +52,17 @@ GATEWAY_URL = env.text(
 ).rstrip("/")
 EDGE_HOST = env.text("GATEHOUSE_EDGE_HOST", "127.0.0.1", "Address that the process for gateways listens on.")
 EDGE_PORT = env.integer("GATEHOUSE_EDGE_PORT", 8001, "Port of what gateways call.", least=1, most=65535)
-TRUSTED_CUSTOM_HOSTS = frozenset(
-    host.lower()
-    for host in env.words("TRUSTED_CUSTOM_HOSTS", "", "Private hosts that may be providers, comma-separated.")
+ENVIRONMENT = env.text(
+    "GATEHOUSE_ENVIRONMENT", "production", "`development` trusts this machine as a custom host; all else is production."
+)
+TRUSTED_CUSTOM_HOSTS = trusted_hosts(
+    env.text(
+        "TRUSTED_CUSTOM_HOSTS",
+        "",
+        "Private hosts that may be providers, comma-separated; unset, this machine in development and none otherwise.",
+    )
+    or None,
+    production=ENVIRONMENT != "development",
 )
 DEBUG = env.boolean("GATEHOUSE_DEBUG", default=False, meaning="Django's debug pages; never in production.")
 LOG_LEVEL = env.text("GATEHOUSE_LOG_LEVEL", "info", "Least severe log event: debug, info, warning or error.")

@@ -21,7 +21,7 @@ from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.upload import Uploader
 from data_plane.sync.enrol import GatewayIdentity
 from data_plane.sync.guard import Guard
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
 from data_plane.sync.poller import Poller
 from data_plane.sync.pull import Live, Puller
 from data_plane.sync.secrets import SecretOpener
@@ -112,6 +112,10 @@ class Agent:
                         self._acked.notify_all()
                 case Totals():
                     line.dropped = message.dropped
+                case Shared():
+                    for other in self._lines:
+                        if other is not line:
+                            other.link.send(message)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
 

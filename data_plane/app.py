@@ -13,11 +13,13 @@ from data_plane.http.keys import DEPS, METRICS, PAYLOADS
 from data_plane.http.metrics import Metrics
 from data_plane.http.routes import add_routes
 from data_plane.pipeline.deps import Deps
+from data_plane.pipeline.plans import PlanMemo
+from data_plane.pipeline.resolve import Rules
 from data_plane.providers.registry import load_providers
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.recorder import Recorder
 from data_plane.recorder.spool import SpoolWriter
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
 from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.snapshot import Holder, build_snapshot
 from data_plane.sync.tables import blob_refs
@@ -28,6 +30,7 @@ from shared.bundle.model import Identity, Manifest
 USAGE_SEGMENT_BYTES = 8 * 1024 * 1024
 PAYLOAD_SEGMENT_BYTES = 32 * 1024 * 1024
 REPORT_EVERY_S = 2.0
+SHARE_EVERY_S = 0.05
 
 log = structlog.get_logger(module=__name__)
 
@@ -68,6 +71,11 @@ class Worker:
             trusted_hosts=settings.TRUSTED_CUSTOM_HOSTS,
             gateway=hello.instance,
             propagation_wait_s=settings.PROPAGATION_WAIT_S,
+            memo=PlanMemo(settings.TRUSTED_CUSTOM_HOSTS),
+            rules=Rules(settings.METADATA_HEADERS, settings.BLOCK_INLINE),
+            jitter=settings.RETRY_JITTER,
+            propagates=settings.PROPAGATES,
+            max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         )
         self._metrics = Metrics()
         self.app = build_app(self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES)
@@ -110,6 +118,9 @@ class Worker:
                     self._deny(message.ids)
                 case Connected():
                     self.deps.holder.connected = message.on
+                case Shared():
+                    self.deps.breakers.absorb(message.breakers)
+                    self.deps.sticky.absorb(message.sticky)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
 
@@ -119,6 +130,14 @@ class Worker:
             await asyncio.sleep(REPORT_EVERY_S)
             self._metrics.flush()
             self._link.send(Totals(self.deps.recorder.totals()))
+
+    async def share(self) -> None:
+        """Tell the other workers what breakers counted and what was chosen for keeps, as soon as there is some."""
+        while True:
+            await asyncio.sleep(SHARE_EVERY_S)
+            counts, choices = self.deps.breakers.take_untold(), self.deps.sticky.take_untold()
+            if counts or choices:
+                self._link.send(Shared(counts, choices))
 
     async def close(self) -> None:
         """Write out the records and close every connection."""

@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 from shared.env import Env
+from shared.hosts import trusted_hosts
 
 _env: Final = Env("data_plane.settings")
 
@@ -26,15 +27,38 @@ ROOT_SHA256: Final = _env.text(
     "GATEHOUSE_ROOT_SHA256", "", "SHA-256 of the control plane's first root of trust, given along with the token."
 )
 GROUP_NAME: Final = _env.text("GATEHOUSE_GATEWAY_GROUP", "", "Name shown for this gateway's group.")
-TRUSTED_CUSTOM_HOSTS: Final = frozenset(
-    host.lower()
-    for host in _env.words(
-        "TRUSTED_CUSTOM_HOSTS", "", "Hosts that may be used as custom hosts although their addresses are private."
-    )
+ENVIRONMENT: Final = _env.text(
+    "GATEHOUSE_ENVIRONMENT", "production", "`development` trusts this machine as a custom host; all else is production."
 )
+TRUSTED_CUSTOM_HOSTS: Final = trusted_hosts(
+    _env.text(
+        "TRUSTED_CUSTOM_HOSTS", "",
+        "Private hosts that may be providers, comma-separated; unset, this machine in development and none otherwise.",
+    ) or None,
+    production=ENVIRONMENT != "development",
+)  # fmt: skip
 MAX_BODY_BYTES: Final = _env.integer(
     "GATEHOUSE_MAX_BODY_BYTES", 32 * 1024 * 1024, "Largest request body, in bytes.", least=1024
 )
+MAX_UPLOAD_BYTES: Final = _env.integer(
+    "GATEHOUSE_MAX_UPLOAD_BYTES", 2 * 1024 * 1024 * 1024, "Largest body that is sent on while it arrives, in bytes.",
+    least=1024,
+)  # fmt: skip
+BLOCK_INLINE: Final = _env.boolean(
+    "BLOCK_INLINE_CONFIG", default=False, meaning="Accept saved configs and providers only, from everybody."
+)
+METADATA_HEADERS: Final = tuple(
+    name.lower() for name in _env.words("HEADERS_TO_METADATA", "", "Request headers that are copied into the metadata.")
+)
+RETRY_JITTER: Final = _env.boolean(
+    "GATEHOUSE_RETRY_JITTER", default=False, meaning="Spread the waits before retries over half to whole their length."
+)
+PROPAGATES: Final = frozenset(
+    _env.words(
+        "GATEHOUSE_PROPAGATE", "traceparent",
+        "Trace headers that providers get: traceparent, baggage (which tells them the metadata), or `none`.",
+    )
+)  # fmt: skip
 SPOOL_MAX_BYTES: Final = _env.integer(
     "GATEHOUSE_SPOOL_MAX_BYTES", 1024 * 1024 * 1024, "Most disk that records may take while they wait, in bytes.",
     least=16 * 1024 * 1024,

@@ -40,7 +40,7 @@ async def run_worker(link_fd: int, socket_fd: int) -> None:
     )
     await runner.setup()
     listening = asyncio.create_task(worker.listen())
-    reporting = asyncio.create_task(worker.report())
+    telling = [asyncio.create_task(worker.report()), asyncio.create_task(worker.share())]
     await web.SockSite(runner, socket.socket(fileno=socket_fd), backlog=1024).start()
     settle_memory()
     stop = asyncio.Event()
@@ -50,9 +50,10 @@ async def run_worker(link_fd: int, socket_fd: int) -> None:
     # A worker whose agent is gone could be told of no revocation any more, so it ends with it.
     await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     await runner.cleanup()
-    for task in (listening, reporting, stopping):
+    tasks = (listening, stopping, *telling)
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(listening, reporting, stopping, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     await worker.close()
     link.close()
 

@@ -24,12 +24,19 @@ DEBUG: Final = "x-portkey-debug"
 STRICT: Final = "x-portkey-strict-open-ai-compliance"
 PACKAGE_VERSION: Final = "x-portkey-package-version"
 RUNTIME: Final = "x-portkey-runtime"
+RUNTIME_VERSION: Final = "x-portkey-runtime-version"
+NITRO_MODE: Final = "x-portkey-nitro-mode"
+# The quick-start forms: routing without a config.
+CACHE: Final = "x-portkey-cache"
+RETRIES: Final = "x-portkey-retry-count"
+FALLBACKS: Final = "x-portkey-fallbacks"
 PREFIX: Final = "x-portkey-"
 
 RETRY_COUNT: Final = "x-portkey-retry-attempt-count"
 CACHE_STATUS: Final = "x-portkey-cache-status"
 OPTION_INDEX: Final = "x-portkey-last-used-option-index"
 REQUEST_ID: Final = "x-portkey-request-id"
+DECISION_ID: Final = "x-portkey-decision-id"
 GATEWAY_EXCEPTION: Final = "x-portkey-gateway-exception"
 
 # Between the planes.

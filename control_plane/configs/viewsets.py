@@ -8,9 +8,19 @@ from rest_framework.response import Response
 
 from control_plane.configs import services
 from control_plane.configs.models import Config
-from control_plane.configs.serializers import ConfigSerializer, config_json, listed_config_json, version_json
+from control_plane.configs.question import Question, read_question, refuse
+from control_plane.configs.serializers import (
+    ConfigSerializer,
+    config_json,
+    listed_config_json,
+    version_json,
+    warnings_of,
+)
+from control_plane.configs.simulation import answer_question, plan_of_body, plan_of_row
+from control_plane.core.errors import Invalid
 from control_plane.core.resources import Json, ResourceViewSet, resource
-from control_plane.core.tenancy import resolve_workspace
+from control_plane.core.tenancy import by_id_or_slug, resolve_workspace
+from shared.routing.plan import Plan
 
 
 @resource("configs")
@@ -19,7 +29,7 @@ class ConfigViewSet(ResourceViewSet):
 
     queryset = Config.objects.select_related("active")
     serializer_class = ConfigSerializer
-    verbs: ClassVar[dict[str, str]] = {"versions": "read"}
+    verbs: ClassVar[dict[str, str]] = {"versions": "read", "simulate": "read"}
     example: ClassVar[Json] = {"name": "primary", "config": {"virtual_key": "team-openai", "retry": {"attempts": 2}}}
     example_change: ClassVar[Json] = {"name": "first", "config": {"virtual_key": "team-openai"}}
 
@@ -29,10 +39,11 @@ class ConfigViewSet(ResourceViewSet):
 
     def show(self, row: Config) -> Json:
         """Return a config with its body, flat and wrapped."""
-        return {**config_json(row), "success": True, "data": config_json(row)}
+        shown = {**config_json(row), **_warnings(row)}
+        return {**shown, "success": True, "data": shown}
 
     def _named(self, row: Config) -> Json:
-        named = {"id": str(row.pk), "slug": row.slug, "version_id": str(row.active_id)}
+        named = {"id": str(row.pk), "slug": row.slug, "version_id": str(row.active_id), **_warnings(row)}
         return {**named, "object": "config", "success": True, "data": named}
 
     def make(self, given: Json) -> Json:
@@ -63,3 +74,30 @@ class ConfigViewSet(ResourceViewSet):
         config = self.get_object()
         page = self.paginate_queryset(config.versions.select_related("config"))
         return self.get_paginated_response([version_json(version) for version in page or ()])
+
+    @action(detail=False, methods=["post"])
+    def simulate(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer what gateways would do with a request; nothing is called and nothing written."""
+        question = read_question(self.body())
+        return Response(answer_question(question, self._plan(question)))
+
+    def _plan(self, question: Question) -> Plan:
+        rows = self.get_queryset()
+        if question.workspace is not None:
+            rows = rows.filter(workspace_id=resolve_workspace(self.principal, question.workspace).pk)
+        if not isinstance(question.config, str):
+            return plan_of_body(question.config)
+        found = list(rows.filter(by_id_or_slug(question.config))[:2])
+        if len(found) > 1:
+            raise Invalid("Several workspaces have a config of that name: say which with workspace_id.")
+        if not found:
+            refuse(["path: config, message: No such config"])
+        if found[0].status != "active":
+            refuse(["path: config, message: This config is archived, so gateways do not serve it"])
+        return plan_of_row(found[0])
+
+
+def _warnings(row: Config) -> Json:
+    """Return what must be said of a saved config, under its name; nothing when there is nothing."""
+    told = warnings_of(row.body)
+    return {"warnings": told} if told else {}

@@ -15,7 +15,8 @@ import zstandard
 
 from shared import frames
 from shared.errors import BadRequest
-from shared.schema.log_record import AttemptRecord, LogRecord
+from shared.routing.decision import MAX_FACTS, MAX_REJECTED, MAX_STEPS
+from shared.schema.log_record import AttemptRecord, LogRecord, Step
 
 Json = dict[str, Any]
 
@@ -24,6 +25,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LEAST_TS_US: Final = 946_684_800_000_000
 MOST_TS_US: Final = 7_258_118_400_000_000
 MAX_TEXT_CHARS: Final = 4096
+MAX_STEP_CHARS: Final = 512
 #: The trace id is indexed, and an index entry has a page's room at most.
 MAX_TRACE_CHARS: Final = 255
 MAX_COUNT: Final = 2**63 - 1
@@ -188,6 +190,7 @@ def _add_record(rows: Rows, frame: frames.Frame, stream_id: UUID, organisations:
         "trace_id": _text(record.trace_id, MAX_TRACE_CHARS),
         "metadata": _clean(record.metadata),
         "detail": {name: _clean(getattr(record, name)) for name in _DETAIL},
+        "decision": [_step(step) for step in record.decision[:MAX_STEPS]] or None,
     }
     row |= {name: _text(getattr(record, name)) for name in _TEXTS}
     row |= {name: _count(getattr(record, name)) for name in _COUNTS}
@@ -195,6 +198,27 @@ def _add_record(rows: Rows, frame: frames.Frame, stream_id: UUID, organisations:
     rows.records.append(row)
     rows.attempts += attempts
     rows.days.add(moment.date())
+
+
+def _step(step: Step) -> Json:
+    """Return a step of a decision as it is kept: in bounds, and of values that JSON has, whatever callers sent."""
+    row: Json = {name: _text(getattr(step, name), MAX_STEP_CHARS) for name in ("step", "path", "chose", "why")}
+    facts = list(step.facts.items())[:MAX_FACTS]
+    row["facts"] = {_text(name, MAX_STEP_CHARS): _fact(value) for name, value in facts}
+    row["rejected"] = [
+        [_text(item.what, MAX_STEP_CHARS), _text(item.why, MAX_STEP_CHARS)] for item in step.rejected[:MAX_REJECTED]
+    ]
+    row["us"] = max(0, step.us)
+    return {name: value for name, value in row.items() if value or name == "step"}
+
+
+def _fact(value: Any) -> Any:
+    # Unlike counts, facts come from callers and may be any number: none of them makes a record unfit.
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list):
+        return [_fact(item) for item in value[:MAX_FACTS]]
+    return _text(str(value), MAX_STEP_CHARS)
 
 
 def _attempt_row(attempt: AttemptRecord, place: Json, log_id: str) -> Json:

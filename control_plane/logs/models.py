@@ -78,6 +78,7 @@ class LogRow(models.Model):
     body_bytes = models.BigIntegerField()
     metadata = models.JSONField(default=dict)
     detail = models.JSONField(default=dict)
+    decision = models.JSONField(null=True)
 
     class Meta:
         db_table = "logs_record"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -21,11 +22,17 @@ from control_plane.logs.services import Bodies, LogQuery
 from control_plane.orgs.models import Organisation, Workspace
 from shared.ids import parse_uuid
 from shared.money import cents
+from shared.routing.decision import explanation
 
 Json = dict[str, Any]
 Query = Mapping[str, str]
 
 DEFAULT_SPAN: Final = timedelta(hours=24)
+#: What is said of a record that came without a trace.
+NO_DECISION: Final = "The gateway that served this request recorded no decision trace."
+_EXPLAINED: Final = (
+    "status", "provider", "model_served", "model_requested", "price_status", "price_id", "cost_nano",
+)  # fmt: skip
 _INDEX: Final = re.compile(r"\[(\d{1,9})\](?!.*\[)")
 _PHASES: Final = {
     "request_parsing_time": "parse",
@@ -133,6 +140,29 @@ def attempt_json(attempt: LogAttempt) -> Json:
     """Return one upstream call; `start_us` is microseconds after the request's start."""
     names = ("n", "provider", "model", "target_path", "status", "error", "start_us", "dur_ms")
     return {name: getattr(attempt, name) for name in names}
+
+
+def decision_json(row: LogRow) -> Json:
+    """Return why a request was routed as it was: a sentence, and the steps in order.
+
+    Of a record without a trace only who called and what it cost is told, and that there is no more.
+    """
+    known = {name: getattr(row, name) for name in _EXPLAINED}
+    known["api_key"] = str(row.api_key_id) if row.api_key_id else None
+    try:
+        told = explanation({**known, "decision": row.decision})
+        is_traced = bool(row.decision)
+    except msgspec.ValidationError:
+        # Written by a version that knows more kinds of steps than this one.
+        told, is_traced = explanation(known), False
+    return {
+        "object": "decision",
+        "id": str(row.id),
+        "trace_id": row.trace_id,
+        "status": row.status,
+        "summary": told["summary"] if is_traced else NO_DECISION,
+        "steps": told["steps"],
+    }
 
 
 def _moment(query: Query, names: tuple[str, str], default: datetime) -> datetime:

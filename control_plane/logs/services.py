@@ -104,7 +104,8 @@ def find_logs(principal: Principal, query: LogQuery) -> LogPage:
         ts, row_id = _read_cursor(query.cursor)
         # The first half repeats what the second says: it is what the database can skip partitions by.
         rows = rows.filter(Q(ts__lte=ts) & (Q(ts__lt=ts) | Q(id__lt=row_id)))
-    found = list(rows.order_by("-ts", "-id")[: query.size + 1])
+    # A decision is read with its own record only, and can be larger than all the rest of the row.
+    found = list(rows.defer("decision").order_by("-ts", "-id")[: query.size + 1])
     more = len(found) > query.size
     found = found[: query.size]
     return LogPage(found, _cursor_of(found[-1]) if more else None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,7 +12,7 @@ from control_plane.core.resources import ScopedViewSet, resource
 from control_plane.core.tenancy import visible_to
 from control_plane.logs import services
 from control_plane.logs.models import LogRow
-from control_plane.logs.serializers import log_json, metrics_json, names_of, query_of
+from control_plane.logs.serializers import decision_json, log_json, metrics_json, names_of, query_of
 
 
 @resource("logs")
@@ -39,7 +40,16 @@ class LogViewSet(ScopedViewSet):
 
     def retrieve(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Answer one record with its bodies and attempts."""
+        row = self._named()
+        return Response(log_json(row, services.attempts_of(row), services.bodies_of(row)))
+
+    @action(detail=True, methods=["get"])
+    def explain(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer why a request was routed as it was."""
+        return Response(decision_json(self._named()))
+
+    def _named(self) -> LogRow:
         row = services.find_log(self.principal, str(self.kwargs["pk"]))
         if row is None:
             raise Missing
-        return Response(log_json(row, services.attempts_of(row), services.bodies_of(row)))
+        return row

@@ -18,9 +18,11 @@ from control_plane.core.principal import Principal
 from control_plane.core.tenancy import visible_to
 from control_plane.keys.models import ApiKey
 from control_plane.logs.models import LogRow
+from control_plane.logs.serializers import decision_json
 from control_plane.logs.services import LogPage, LogQuery, attempts_of, bodies_of, find_log, find_logs
 from control_plane.orgs.models import Workspace
 from control_plane.ui.pages import LOGS, page, show
+from control_plane.ui.templatetags.figures import cost
 
 PAGE_SIZE: Final = 50
 MAX_BODY_CHARS: Final = 200_000
@@ -33,6 +35,21 @@ REASONS: Final = {
     "dropped": "They were not recorded: too large, or the request could not be read.",
     "gateway": "They are kept at the gateway, as this workspace's policy says.",
     "stored": "They have not arrived yet, were given up by the gateway, or are past their retention.",
+}
+
+#: What the steps of a decision are called.
+STEP_TITLES: Final = {
+    "auth": "API key",
+    "config": "Config",
+    "condition": "Condition",
+    "loadbalance": "Load balancing",
+    "sticky": "Sticky load balancing",
+    "breaker": "Circuit breaker",
+    "fallback": "Fallback",
+    "retry": "Retry",
+    "attempt": "Attempt",
+    "refusal": "Refusal",
+    "price": "Price",
 }
 
 
@@ -57,6 +74,19 @@ class Body:
     title: str
     text: str
     is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStep:
+    """A step of a decision as text; `rejected` are pairs of an alternative and why it was not taken."""
+
+    title: str
+    path: str
+    chose: str
+    why: str
+    facts: tuple[tuple[str, str], ...]
+    rejected: tuple[tuple[str, str], ...]
+    us: int | None
 
 
 def _query(form: LogFilterForm, cursor: str | None) -> LogQuery:
@@ -103,6 +133,29 @@ def list_logs(request: HttpRequest, principal: Principal) -> HttpResponse:
     return show(request, principal, "ui/logs.html", facts, status=400 if fault or form.errors else 200)
 
 
+def _fact(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_fact(item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shown_step(step: dict[str, Any], row: LogRow, key_name: str | None) -> ShownStep:
+    kind, chose, facts = step["step"], step.get("chose", ""), step.get("facts", {})
+    if kind == "auth":
+        chose = key_name or chose
+    elif kind == "price":
+        facts = {"cost": cost(row)}
+    return ShownStep(
+        title=STEP_TITLES.get(kind, kind),
+        path=step.get("path", ""),
+        chose=chose,
+        why=step.get("why", ""),
+        facts=tuple((name, _fact(value)) for name, value in facts.items()),
+        rejected=tuple((item["what"], item["why"]) for item in step.get("rejected", ())),
+        us=step.get("us"),
+    )
+
+
 def _body(title: str, value: Any) -> Body:
     text = "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
     return Body(title, text[:MAX_BODY_CHARS], is_cut=len(text) > MAX_BODY_CHARS)
@@ -111,16 +164,20 @@ def _body(title: str, value: Any) -> Body:
 @require_safe
 @page(LOGS)
 def show_log(request: HttpRequest, principal: Principal, log_id: str) -> HttpResponse:
-    """Show one record with its attempts, metadata and bodies."""
+    """Show one record with its decision, attempts, metadata and bodies."""
     row = find_log(principal, log_id)
     if row is None:
         raise Http404
     bodies = bodies_of(row)
     shown = [_body("Request", bodies.request), _body("Response", bodies.response)] if bodies else []
     workspace = visible_to(Workspace.objects.all(), principal).filter(pk=row.workspace_id).first()
+    key_name = _key_names(principal, [row]).get(row.api_key_id) if row.api_key_id else None
+    decision = decision_json(row)
     facts = {
         "row": row,
-        "key_name": _key_names(principal, [row]).get(row.api_key_id) if row.api_key_id else None,
+        "key_name": key_name,
+        "summary": decision["summary"],
+        "steps": [_shown_step(step, row, key_name) for step in decision["steps"]] if row.decision else [],
         "workspace": workspace,
         "attempts": attempts_of(row),
         "bodies": shown,

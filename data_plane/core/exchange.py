@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data_plane.core.types import NO_USAGE, Json, Usage
+from data_plane.core.types import NO_USAGE, Json, Upload, Usage
+from shared.routing.decision import DecisionTrace
 from shared.schema.log_record import AttemptRecord
 from shared.trace import Trace
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """One request as it arrived: `headers` have lower-case names.
+    """One request as it arrived: `headers` have lower-case names, `target` is path and query as in the request line.
 
-    `body` is filled in once, by ingress, when it has been read within the size limit.
+    `body` is filled in once, by ingress, when it has been read within the size limit; or `upload` is, where the body is
+    sent on while it arrives.
     """
 
     endpoint: str
@@ -29,6 +31,8 @@ class Call:
     body: bytes
     received_us: int
     started_s: float
+    target: str = ""
+    upload: Upload | None = None
 
 
 @dataclass(slots=True)
@@ -38,12 +42,14 @@ class Exchange:
     id: str
     call: Call
     trace: Trace
+    decision: DecisionTrace
     principal: "Principal | None" = None
     job: "Job | None" = None
     status: int = 0
     error_class: str | None = None
     error_type: str | None = None
     provider: str | None = None
+    named_by: str = ""
     virtual_key: str | None = None
     integration: str | None = None
     price_source: str | None = None

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from data_plane.core.types import Json
+from data_plane.core.types import Json, Upload
 from shared.redact import Secret
 from shared.routing.plan import Plan
 from shared.schema.rows import ApiKeyRow, OrgRow, WorkspaceRow
@@ -26,20 +27,40 @@ class Principal:
 class Choice:
     """What the request itself says about the provider; used where the plan leaves it open.
 
-    `key` is the caller's own provider key.
+    `key` is the caller's own provider key, `settings` are what `x-portkey-azure-…` headers and their like say.
     """
 
     provider: str | None = None
     virtual_key: str | None = None
     key: Secret | None = None
     custom_host: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A body that goes to the provider as it came, unread.
+
+    `target` is path and query as in the request line; None sends it to the operation's own path.  An `upload` is a body
+    that is still on its way from the caller, and can be sent once.
+    """
+
+    method: str
+    target: str | None
+    content: bytes = b""
+    upload: Upload | None = None
+
+    def is_spent(self) -> bool:
+        """Return whether the body cannot be sent again."""
+        return self.upload is not None and self.upload.begun
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a request asks for, resolved against one snapshot.
 
-    `model` is as the caller wrote it.  `timeout_ms`, `forward_headers`, `strict` are None unless a header says so.
+    `model` is as the caller wrote it.  `timeout_ms`, `forward_headers`, `strict` and `retries` (extra tries of each
+    target) are None unless a header says so.  `body` is empty where the gateway does not read it.
     """
 
     operation: str
@@ -53,3 +74,5 @@ class Job:
     forward_headers: tuple[str, ...] | None = None
     strict: bool | None = None
     keep_bodies: bool = True
+    retries: int | None = None
+    raw: Raw | None = None

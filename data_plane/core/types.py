@@ -62,15 +62,30 @@ class CallFacts:
     include_usage: bool = False
 
 
+class Upload(Protocol):
+    """A body that is read while it arrives, once; `begun` is whether some of it may be gone."""
+
+    begun: bool
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Go through the pieces; raises GatewayError for a body that breaks off, is too large, or is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One HTTP request to a provider; `headers` hold the credential, so it has no useful `repr`."""
+    """One HTTP request to a provider; `headers` hold the credential, so it has no useful `repr`.
+
+    An `upload` is a body that is sent while it arrives, in place of `body`: of the `content-length` in `headers`, else
+    of unknown length.  It can be read once, so such a request is sent once.
+    """
 
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     stream: bool
     timeout_ms: int | None
+    method: str = "POST"
+    upload: Upload | None = field(default=None, repr=False)
 
 
 class UpstreamBody(Protocol):
@@ -93,6 +108,8 @@ class UpstreamBody(Protocol):
 class Answer:
     """What the caller gets: a whole body, or a stream of ready-made frames.
 
+    Frames that raise a GatewayError have broken off, and the caller's connection with them.  `length` is how many
+    bytes they add up to (for an answer to HEAD: would have added up to), None when nobody knows.
     `on_close` is called once when the answer has been written or given up; synchronous, raises nothing.
     """
 
@@ -101,4 +118,5 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     frames: AsyncIterator[bytes] | None = None
+    length: int | None = None
     on_close: Callable[[], None] | None = None

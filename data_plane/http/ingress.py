@@ -1,10 +1,18 @@
-"""request → Call: size limits, content type, lower-case header names."""
+"""request → Call: size limits, content type, lower-case header names; and bodies that are read while they arrive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, Self
 
 from aiohttp import web
 
 from data_plane.core.exchange import Call
+from data_plane.core.types import Upload
 from data_plane.pipeline.settle import now_us
 from shared.errors import BadRequest, BodyTooLarge
+
+#: How long a caller may send nothing in the middle of a body that is sent on while it arrives.
+UPLOAD_SILENCE_S: Final = 120.0
 
 
 def headers_of(request: web.Request) -> dict[str, str]:
@@ -17,13 +25,19 @@ def headers_of(request: web.Request) -> dict[str, str]:
 
 def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes = b"") -> Call:
     """Return the call without reading its body."""
-    return Call(endpoint, request.method, request.path, headers_of(request), body, now_us(), started_s)
+    return Call(
+        endpoint, request.method, request.path, headers_of(request), body, now_us(), started_s, request.raw_path
+    )
+
+
+def is_json(request: web.Request) -> bool:
+    """Return whether the request says that its body is JSON."""
+    return request.headers.get("content-type", "").lower().startswith("application/json")
 
 
 async def read_body(request: web.Request) -> bytes:
     """Return the whole body; raises BodyTooLarge (413) or BadRequest (400)."""
-    content_type = request.headers.get("content-type", "")
-    if content_type and not content_type.lower().startswith("application/json"):
+    if "content-type" in request.headers and not is_json(request):
         raise BadRequest("Invalid content type passed")
     try:
         return await request.read()
@@ -31,3 +45,47 @@ async def read_body(request: web.Request) -> bytes:
         raise BodyTooLarge("The request body is too large.") from None
     except (web.HTTPException, web.RequestPayloadError, ValueError):
         raise BadRequest("The request body cannot be read.") from None
+
+
+class _Upload(AsyncIterator[bytes]):
+    """The body of one request in pieces; it can be gone through once."""
+
+    def __init__(self, request: web.Request, limit: int, silence_s: float) -> None:
+        self._content = request.content
+        self._left = limit
+        self._silence_s = silence_s
+        self.begun = False
+
+    def __aiter__(self) -> Self:
+        if self.begun:
+            # What was read is gone: the rest alone would look like a whole body.
+            raise BadRequest("The request body was sent while it arrived, and cannot be sent again.")
+        self.begun = True
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._silence_s):
+                piece = await self._content.readany()
+        except TimeoutError:
+            raise BadRequest("The request body did not go on in time.") from None
+        except (web.RequestPayloadError, ConnectionError, ValueError):
+            raise BadRequest("The request body cannot be read.") from None
+        if not piece:
+            raise StopAsyncIteration
+        self._left -= len(piece)
+        if self._left < 0:
+            raise BodyTooLarge("The request body is too large.")
+        return piece
+
+
+def upload_of(request: web.Request, limit: int, *, silence_s: float = UPLOAD_SILENCE_S) -> Upload:
+    """Return the request's body in pieces, read from the caller no faster than they are taken.
+
+    Packed bodies come unpacked.  Raises BodyTooLarge (413) beyond `limit` bytes: at once when the request says so,
+    else where the limit is passed; BadRequest (400) for a body that breaks off or stays away for `silence_s`, and
+    when it is gone through a second time.
+    """
+    if request.content_length is not None and request.content_length > limit:
+        raise BodyTooLarge("The request body is too large.")
+    return _Upload(request, limit, silence_s)

@@ -50,8 +50,9 @@ async def _ask(principal: Principal, snapshot: Snapshot, call: Call, choice: Cho
     headers = dict(place.provider.default_headers)
     if place.credential.key is not None:
         place.provider.authorise(place.credential.key, headers)
-    request = UpstreamRequest(f"{place.base_url}/models", headers, b"", stream=False, timeout_ms=ASK_TIMEOUT_MS)
-    response = await deps.client.send(request, "GET")
+    url = f"{place.base_url}/models"
+    request = UpstreamRequest(url, headers, b"", stream=False, timeout_ms=ASK_TIMEOUT_MS, method="GET")
+    response = await deps.client.send(request)
     try:
         content = await response.read(MAX_LIST_BYTES)
     finally:

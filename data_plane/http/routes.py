@@ -1,9 +1,10 @@
-"""The route table: one line per endpoint."""
+"""The route table: one line per endpoint; what is not listed below `/v1` goes to the provider as it came."""
 
 from functools import partial
 
 from aiohttp import web
 
+from data_plane.core.endpoint import ENDPOINTS, PROXY, UNIVERSAL
 from data_plane.http.health import health, livez, metrics, readyz
 from data_plane.http.logs_api import read_body_kept_here
 from data_plane.http.models import list_models
@@ -18,22 +19,37 @@ class MethodNotAllowed(GatewayError):
     code = "method_not_allowed"
 
 
-async def _unknown(request: web.Request) -> web.Response:
-    if any(request.path == known for known in _KNOWN):
-        return refusal(MethodNotAllowed("This method is not supported here."))
+#: What is the gateway's own below `/v1`, and so never a provider's; this version has none of it, or not all.
+_OWN = ("logs", "feedback", "prompts", "otel", "gateway", "datasets", "dataservice", "agent", "realtime")
+
+
+async def _unbuilt(request: web.Request) -> web.Response:
+    return refusal(NotFound(f"{request.method} {request.path} is not available in this version of the gateway."))
+
+
+async def _wrong_method(_request: web.Request) -> web.Response:
+    return refusal(MethodNotAllowed("This method is not supported here."))
+
+
+async def _unknown(_request: web.Request) -> web.Response:
     return refusal(NotFound("Not Found"))
-
-
-_KNOWN = ("/v1/chat/completions", "/v1/models", "/v1/health")
 
 
 def add_routes(app: web.Application) -> None:
     """Add every route; an unknown path is answered in JSON like everything else."""
-    app.router.add_post("/v1/chat/completions", partial(serve, endpoint="chat"))
-    app.router.add_get("/v1/models", list_models)
-    app.router.add_get("/v1/logs/{id}", read_body_kept_here)
-    app.router.add_get("/v1/health", health)
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_route("*", "/{path:.*}", _unknown)
+    router = app.router
+    for endpoint in ENDPOINTS.values():
+        router.add_post(endpoint.path, partial(serve, endpoint=endpoint.operation))
+    router.add_post("/v1/universal", partial(serve, endpoint=UNIVERSAL))
+    router.add_get("/v1/models", list_models, allow_head=False)
+    router.add_get("/v1/logs/{id}", read_body_kept_here, allow_head=False)
+    router.add_get("/v1/health", health)
+    for path in ("/v1/universal", "/v1/models", "/v1/health"):
+        router.add_route("*", path, _wrong_method)
+    for name in _OWN:
+        router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", _unbuilt)
+    router.add_route("*", "/v1/{path:.+}", partial(serve, endpoint=PROXY))
+    router.add_get("/livez", livez)
+    router.add_get("/readyz", readyz)
+    router.add_get("/metrics", metrics)
+    router.add_route("*", "/{path:.*}", _unknown)

@@ -1,24 +1,29 @@
 """Serve one inference call; whatever happens, it is settled once."""
 
 import asyncio
+from collections.abc import Mapping
 
 import orjson
 import structlog
 from aiohttp import web
 
+from data_plane.core.endpoint import PROXY
 from data_plane.core.exchange import Exchange
 from data_plane.core.types import Answer
 from data_plane.http.egress import put_gateway_headers, write
-from data_plane.http.ingress import call_of, read_body
+from data_plane.http.ingress import call_of, is_json, read_body, upload_of
 from data_plane.http.keys import DEPS, METRICS
 from data_plane.http.metrics import Metrics
 from data_plane.pipeline.answer import answer, refuse
 from data_plane.pipeline.attempt import error_answer
 from data_plane.pipeline.deps import Deps
+from data_plane.pipeline.resolve import is_nitro
 from data_plane.pipeline.settle import settle
 from shared import wire
 from shared.errors import GatewayError
 from shared.ids import uuid7
+from shared.metadata import read_metadata
+from shared.routing.decision import DecisionTrace
 from shared.trace import read_trace
 
 log = structlog.get_logger(module=__name__)
@@ -26,10 +31,20 @@ log = structlog.get_logger(module=__name__)
 CLOSED_BY_CLIENT = 499
 
 
+async def _take_body(request: web.Request, exchange: Exchange, deps: Deps) -> None:
+    """Read the body, or prepare to send it on while it arrives: one that is not JSON, or that nobody is to read."""
+    call = exchange.call
+    unread = is_nitro(call.headers) or (call.endpoint == PROXY and not is_json(request))
+    if not unread:
+        call.body = await read_body(request)
+    elif request.can_read_body:
+        call.upload = upload_of(request, deps.max_upload_bytes)
+
+
 async def _answer(request: web.Request, exchange: Exchange, deps: Deps) -> Answer:
     """Return the answer, whatever goes wrong on the way to it."""
     try:
-        exchange.call.body = await read_body(request)
+        await _take_body(request, exchange, deps)
         return await answer(exchange, deps)
     except GatewayError as error:
         return refuse(exchange, error)
@@ -43,11 +58,18 @@ async def _answer(request: web.Request, exchange: Exchange, deps: Deps) -> Answe
 _DEFECT = {"message": "Something went wrong", "type": "internal_error", "param": None, "code": "internal_error"}
 
 
+def _trace_metadata(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the metadata when it may say where the request stands in a trace."""
+    sent = headers.get(wire.METADATA)
+    return read_metadata(sent) if sent and ("trace" in sent or "pan" in sent) else None
+
+
 async def serve(request: web.Request, endpoint: str) -> web.StreamResponse:
     """Serve one inference call."""
     deps, metrics = request.app[DEPS], request.app[METRICS]
     call = call_of(request, endpoint, deps.clock())
-    exchange = Exchange(str(uuid7()), call, read_trace(call.headers))
+    trace = read_trace(call.headers, _trace_metadata(call.headers), f"{call.method} {call.path}")
+    exchange = Exchange(str(uuid7()), call, trace, DecisionTrace(deps.clock))
     result: Answer | None = None
     try:
         result = await _answer(request, exchange, deps)

@@ -6,7 +6,8 @@ from data_plane.pipeline.attempt import error_answer
 from data_plane.pipeline.authenticate import REQUIRED_SCOPE, UnknownKey, authenticate, require_scope
 from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.drive import drive
-from data_plane.pipeline.resolve import UnknownConfig, resolve
+from data_plane.pipeline.plans import UnknownConfig
+from data_plane.pipeline.resolve import resolve
 from data_plane.pipeline.target import UnknownProvider
 from data_plane.sync.snapshot import Snapshot
 from shared.errors import GatewayError, NotReady
@@ -20,7 +21,7 @@ async def _answer(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Answer:
     exchange.bundle = snapshot.name
     exchange.principal = authenticate(call, snapshot, deps.holder.denied)
     require_scope(exchange.principal, REQUIRED_SCOPE)
-    exchange.job = resolve(call, exchange.principal, snapshot, deps.memo)
+    exchange.job = resolve(call, exchange.principal, snapshot, deps.memo, rules=deps.rules, trace=exchange.decision)
     return await drive(exchange.job, exchange, snapshot, deps)
 
 
@@ -51,4 +52,5 @@ async def answer(exchange: Exchange, deps: Deps) -> Answer:
 def refuse(exchange: Exchange, error: GatewayError) -> Answer:
     """Note the gateway's refusal on the exchange and return its answer."""
     exchange.error_class, exchange.error_type = type(error).__name__, error.code
+    exchange.decision.add("refusal", error.path or "", str(error.status), error.message)
     return error_answer(error)

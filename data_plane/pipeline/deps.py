@@ -4,16 +4,29 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from data_plane.pipeline.resolve import PlanMemo
+from data_plane.pipeline.plans import PlanMemo
+from data_plane.pipeline.resolve import NO_RULES, Rules
 from data_plane.providers.base import Provider
 from data_plane.recorder.recorder import Recorder
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from shared.routing.breaker import Breakers
+from shared.routing.sticky import StickyMemory
 
-if TYPE_CHECKING:
-    from data_plane.pipeline.stream import StreamRelay
+
+class Relay(Protocol):
+    """An answer on its way from a provider to a caller."""
+
+    def is_denied(self, denied: frozenset[str]) -> bool:
+        """Return whether the caller is among the revoked."""
+
+    def refuse(self) -> None:
+        """Break the answer off: its caller was revoked."""
+
+    def close(self) -> None:
+        """Drop the provider's connection unless the answer came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +34,8 @@ class Deps:
     """What the stages of a request need besides the request.
 
     `propagation_wait_s`: how long a request that names something unknown waits for a revision that may bring it,
-    while this gateway is connected; a key made a moment ago works at once.
+    while this gateway is connected; a key made a moment ago works at once.  `propagates` names the W3C trace headers
+    that providers get.  `jitter` spreads the waits between retries.
     """
 
     holder: Holder
@@ -34,4 +48,10 @@ class Deps:
     clock: Callable[[], float] = time.perf_counter
     draw: Callable[[], float] = random.random
     memo: PlanMemo = field(default_factory=PlanMemo)
-    streams: set["StreamRelay"] = field(default_factory=set)
+    rules: Rules = NO_RULES
+    breakers: Breakers = field(default_factory=lambda: Breakers(time.monotonic))
+    sticky: StickyMemory = field(default_factory=lambda: StickyMemory(time.time))
+    jitter: bool = False
+    propagates: frozenset[str] = frozenset({"traceparent"})
+    max_upload_bytes: int = 2 * 1024 * 1024 * 1024
+    streams: set[Relay] = field(default_factory=set)

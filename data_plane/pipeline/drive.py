@@ -6,14 +6,20 @@ from data_plane.core.exchange import Exchange
 from data_plane.core.job import Job
 from data_plane.core.types import Answer
 from data_plane.pipeline.attempt import Outcome, error_answer, make_attempt
-from data_plane.pipeline.deps import Deps
-from data_plane.pipeline.stream import StreamRelay
+from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.target import UnknownProvider
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.errors import GatewayError
-from shared.routing.walk import Attempt, AttemptResult, walk
+from shared.routing.facts import Facts
+from shared.routing.walk import Attempt, AttemptResult, Route, walk
 from shared.schema.log_record import AttemptRecord
+
+
+def _whom(exchange: Exchange) -> str:
+    """Return whom an attempt was made at, as callers name it."""
+    by = f"@{exchange.virtual_key}" if exchange.virtual_key else exchange.provider or ""
+    return f"{by}/{exchange.model_served}" if exchange.model_served else by
 
 
 async def _attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Outcome:
@@ -25,8 +31,12 @@ async def _attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapsh
     except UnknownProvider:
         raise
     except GatewayError as error:
-        outcome = Outcome(error_answer(error), AttemptResult(error.status, final=error.final), error)
+        final = error.final or (job.raw is not None and job.raw.is_spent())
+        outcome = Outcome(error_answer(error), AttemptResult(error.status, final=final), error)
     took = deps.clock() - started
+    exchange.decision.add(
+        "attempt", step.target.path, _whom(exchange), exchange.named_by, facts={"status": outcome.result.status}
+    )
     exchange.upstream_s += took
     failed = not 200 <= outcome.result.status < 300
     exchange.attempts.append(
@@ -44,9 +54,17 @@ async def _attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapsh
     return outcome
 
 
+def _route(job: Job, exchange: Exchange, deps: Deps) -> Route:
+    call = exchange.call
+    return Route(
+        Facts(call.path, job.metadata, job.body, call.headers), deps.draw, deps.breakers, deps.sticky,
+        exchange.decision, job.retries, deps.jitter,
+    )  # fmt: skip
+
+
 async def drive(job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Answer:
-    """Return the answer of the plan's last attempt."""
-    steps = walk(job.plan.root, deps.draw)
+    """Return the answer of the plan's last attempt; raises NoTarget when the plan leads nowhere."""
+    steps = walk(job.plan.root, _route(job, exchange, deps))
     step = next(steps)
     while True:
         if step.wait_s:
@@ -55,22 +73,23 @@ async def drive(job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) ->
         outcome = await _attempt(step, job, exchange, snapshot, deps)
         try:
             following = steps.send(outcome.result)
-        except StopIteration:
-            break
+        except StopIteration as end:
+            return _finish(step, outcome, exchange, deps, exhausted=end.value.exhausted)
+        except BaseException:
+            outcome.discard()
+            raise
         outcome.discard()
         if following.target is not step.target:
             exchange.fallback_count += 1
         step = following
-    return _finish(step, outcome, exchange, deps)
 
 
-def _finish(step: Attempt, outcome: Outcome, exchange: Exchange, deps: Deps) -> Answer:
+def _finish(step: Attempt, outcome: Outcome, exchange: Exchange, deps: Deps, *, exhausted: bool) -> Answer:
     answer, status = outcome.answer, outcome.result.status
     failed = not 200 <= status < 300
     if failed:
         exchange.error_class = type(outcome.error).__name__ if outcome.error else "ProviderFault"
         exchange.error_type = outcome.error.code if outcome.error else "provider_error"
-    exhausted = failed and step.target.retry.attempts > 0 and status in step.target.retry.on_status_codes
     exchange.retry_count = -1 if exhausted else step.retry
     answer.headers[wire.RETRY_COUNT] = str(exchange.retry_count)
     answer.headers[wire.OPTION_INDEX] = step.target.path
@@ -84,6 +103,6 @@ def _finish(step: Attempt, outcome: Outcome, exchange: Exchange, deps: Deps) -> 
     return answer
 
 
-def _end_stream(relay: StreamRelay, deps: Deps) -> None:
+def _end_stream(relay: Relay, deps: Deps) -> None:
     deps.streams.discard(relay)
     relay.close()

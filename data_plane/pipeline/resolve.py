@@ -1,202 +1,211 @@
 """What is to be done?  Call + principal → job: body parsed, plan chosen, headers read.
 
-Precedence: a config in the request beats the key's default config; single headers beat the config
-(`contract.md` 1.7).  In saved-only mode nothing that defines routing may be sent inline (1.8).
+Precedence: a config in the request beats the key's default config; single headers beat the config (`contract.md` 1.7).
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
+from data_plane.core.endpoint import ENDPOINTS, NITRO, PROXY, UNIVERSAL, UNIVERSAL_TYPES
 from data_plane.core.exchange import Call
-from data_plane.core.job import Choice, Job, Principal
+from data_plane.core.job import Choice, Job, Principal, Raw
 from data_plane.core.types import Json
+from data_plane.pipeline import said
+from data_plane.pipeline.plans import PlanMemo, choose_plan, with_fallbacks
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
-from shared.errors import BadRequest, InlineBlocked, InvalidConfig, InvalidJson
-from shared.redact import Secret
-from shared.routing.compile import compile_plan
-from shared.routing.plan import DEFAULT_PLAN, Plan, Target
-from shared.schema.config import MAX_CONFIG_CHARS, parse_config
-
-#: What the Portkey SDK sends as `Authorization` when its user gave no provider key.
-PLACEHOLDERS: Final = frozenset({"OPENAI_API_KEY", "dummy", ""})
-MAX_METADATA_KEYS: Final = 32
-MAX_METADATA_CHARS: Final = 128
-_TRUE: Final = frozenset({"true", "1"})
-_INLINE_PLANS: Final = 256
+from shared.errors import BadRequest, InvalidJson
+from shared.metadata import merge_metadata
+from shared.routing.decision import DecisionTrace
+from shared.routing.naming import split_model
+from shared.routing.plan import Plan, Target
 
 
-class UnknownConfig(InvalidConfig):
-    """A config slug that this snapshot does not have: perhaps it is newer than the snapshot."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How this gateway reads requests: `metadata_headers` (lower case) are copied into the metadata.
+
+    `block_inline` makes saved-only mode hold for every organisation.
+    """
+
+    metadata_headers: tuple[str, ...] = ()
+    block_inline: bool = False
 
 
-class PlanMemo:
-    """Compiled inline configs by their text, the latest ones: the same header comes with every request."""
-
-    def __init__(self) -> None:
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
-
-    def plan(self, text: str) -> Plan:
-        """Return the plan of an inline config; raises InvalidConfig."""
-        plan = self._plans.get(text)
-        if plan is None:
-            if len(text) > MAX_CONFIG_CHARS:
-                raise InvalidConfig(f"Invalid config passed: longer than {MAX_CONFIG_CHARS} characters")
-            plan = compile_plan(parse_config(_decode_config(text)))
-            self._plans[text] = plan
-            if len(self._plans) > _INLINE_PLANS:
-                self._plans.popitem(last=False)
-        return plan
-
-
-def _decode_config(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise InvalidConfig("Invalid config passed. You need to pass a valid json") from None
-
-
-def _flag(text: str | None) -> bool | None:
-    return None if text is None else text.strip().lower() in _TRUE
-
-
-def _choose_plan(headers: Mapping[str, str], principal: Principal, snapshot: Snapshot, memo: PlanMemo) -> Plan:
-    text = headers.get(wire.CONFIG, "").strip()
-    key = principal.key
-    if not text:
-        if key.config is None:
-            return DEFAULT_PLAN
-        return _saved_plan(key.config, principal, snapshot)
-    if not key.allow_config_override:
-        raise BadRequest("This API key has a fixed config: a config may not be sent with the request.", path="config")
-    if text.startswith(("{", "[", '"')):
-        if principal.org.block_inline:
-            raise InlineBlocked("inline_config_blocked", wire.CONFIG)
-        return memo.plan(text)
-    return _saved_plan(text, principal, snapshot)
-
-
-def _saved_plan(slug: str, principal: Principal, snapshot: Snapshot) -> Plan:
-    plan = snapshot.plan(principal.ws.id, slug)
-    if plan is None:
-        raise UnknownConfig("Invalid config id passed", path=wire.CONFIG)
-    return plan
-
-
-def _choice(headers: Mapping[str, str], principal: Principal) -> Choice:
-    provider = headers.get(wire.PROVIDER, "").strip() or None
-    host = headers.get(wire.CUSTOM_HOST, "").strip() or None
-    if principal.org.block_inline:
-        if provider and not provider.startswith("@"):
-            raise InlineBlocked("inline_provider_blocked", wire.PROVIDER)
-        if host:
-            raise InlineBlocked("inline_custom_host_blocked", wire.CUSTOM_HOST)
-        if headers.get(wire.FORWARD_HEADERS):
-            raise InlineBlocked("inline_forward_headers_blocked", wire.FORWARD_HEADERS)
-    key = None
-    if headers.get(wire.API_KEY):
-        bearer = headers.get("authorization", "")
-        text = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "").strip()
-        key = None if text in PLACEHOLDERS else Secret(text)
-    return Choice(provider, headers.get(wire.VIRTUAL_KEY, "").strip() or None, key, host)
+NO_RULES: Final = Rules()
 
 
 def decode_body(body: bytes) -> Json:
     """Return the request body as an object; raises InvalidJson with what is wrong."""
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
-        raise InvalidJson("The request body is not valid JSON.") from None
-    except RecursionError:
-        raise InvalidJson("The request body is nested too deeply.") from None
+    decoded = _decode(body)
     if not isinstance(decoded, dict):
         raise InvalidJson("The request body must be a JSON object.")
     return decoded
 
 
-def _timeout_ms(headers: Mapping[str, str]) -> int | None:
-    text = headers.get(wire.REQUEST_TIMEOUT, "").strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) <= 86_400_000:
-        raise BadRequest("x-portkey-request-timeout must be a number of milliseconds.", path=wire.REQUEST_TIMEOUT)
-    return int(text)
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        raise InvalidJson("The request body is not valid JSON.") from None
+    except RecursionError:
+        raise InvalidJson("The request body is nested too deeply.") from None
 
 
-def _names(text: str | None, header: str) -> tuple[str, ...] | None:
-    """Read a header that holds a comma list or a JSON array of header names."""
-    if not text:
-        return None
-    names: object = text.split(",")
-    if text.lstrip().startswith("["):
-        try:
-            names = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadRequest(f"{header} must be a comma-separated list or a JSON array.", path=header)
-    lowered = tuple(name.strip().lower() for name in names if name.strip())
-    if wire.FORWARD_HEADERS in lowered:
-        raise BadRequest(f"forward_headers must not contain the '{wire.FORWARD_HEADERS}' header", path=header)
-    return lowered
+class _Universal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: str
+    provider: str | None = None
+    model: str | None = None
+    parameters: dict[str, Any] = {}
 
 
-def _metadata(text: str | None, principal: Principal, body: Json) -> dict[str, str]:
-    """Merge metadata: workspace over key over request; values are cut to their bound, unreadable JSON is empty."""
-    merged: dict[str, str] = {}
-    user = body.get("user")
-    if isinstance(user, str) and user:
-        merged["_user"] = user[:MAX_METADATA_CHARS]
-    if text:
-        try:
-            sent = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            sent = None
-        if isinstance(sent, dict):
-            for name, value in list(sent.items())[:MAX_METADATA_KEYS]:
-                if value is not None:
-                    merged[name[:MAX_METADATA_CHARS]] = _as_text(value)[:MAX_METADATA_CHARS]
-    merged.update(principal.key.metadata)
-    if principal.key.user:
-        merged["_user"] = principal.key.user
-    merged.update(principal.ws.metadata)
-    return merged
+_UNIVERSAL: Final = msgspec.json.Decoder(_Universal)
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A body that was read: the operation, its parameters, and the provider that the body itself names."""
+
+    operation: str
+    body: Json
+    provider: str | None = None
 
 
-def resolve(call: Call, principal: Principal, snapshot: Snapshot, memo: PlanMemo) -> Job:
-    """Return the job of a chat call; raises BadRequest (400) with the path to the fault."""
-    headers = call.headers
-    body = decode_body(call.body)
-    model, stream = body.get("model", ""), body.get("stream")
-    if not isinstance(model, str):
+def _universal(body: bytes) -> _Asked:
+    """Read `{"provider", "model", "type", "parameters"}`."""
+    decode_body(body)
+    try:
+        told = _UNIVERSAL.decode(body)
+    except msgspec.DecodeError as fault:
+        raise BadRequest(f"The request body is not a universal request: {fault}", path="body") from None
+    operation = UNIVERSAL_TYPES.get(told.type)
+    if operation is None:
+        raise BadRequest(f"type must be one of: {', '.join(UNIVERSAL_TYPES)}", path="type")
+    named = {} if told.model is None else {"model": told.model}
+    return _Asked(operation, {**told.parameters, **named}, told.provider)
+
+
+def _check_body(operation: str, body: Json) -> bool:
+    """Return whether an answer in pieces is asked for; raises BadRequest with the field that is wrong."""
+    endpoint = ENDPOINTS[operation]
+    stream = body.get("stream")
+    if not isinstance(body.get("model", ""), str):
         raise BadRequest("model must be a string.", path="model")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("stream must be true or false.", path="stream")
-    if not isinstance(body.get("messages"), list):
-        raise BadRequest("messages must be an array.", path="messages")
-    plan = _choose_plan(headers, principal, snapshot, memo)
-    choice = _choice(headers, principal)
+    for name, (kinds, wanted) in endpoint.required.items():
+        if not isinstance(body.get(name), kinds):
+            raise BadRequest(f"{name} must be {wanted}.", path=name)
+    return bool(stream) and endpoint.streams
+
+
+def _proxied(call: Call) -> tuple[Json, Raw]:
+    """Return what can be read of a body that is forwarded as it came, and the body."""
+    raw = Raw(call.method, call.target, call.body, call.upload)
+    if call.upload is not None or not call.body:
+        return {}, raw
+    decoded = _decode(call.body)
+    body = decoded if isinstance(decoded, dict) else {}
+    if not isinstance(body.get("model", ""), str):
+        raise BadRequest("model must be a string.", path="model")
+    return body, raw
+
+
+def is_nitro(headers: Mapping[str, str]) -> bool:
+    """Return whether the request asks for its body to be passed through unread."""
+    return said.flag(headers.get(wire.NITRO_MODE)) is True
+
+
+def _check_nitro(operation: str, plan: Plan, headers: Mapping[str, str]) -> None:
+    """Raise BadRequest for what an unread body cannot have."""
+    root = plan.root
+    refused = None
+    if operation not in NITRO:
+        refused = f"the endpoint {operation}"
+    elif not isinstance(root, Target):
+        refused = "a strategy"
+    elif root.retry.attempts or (said.retries(headers) or 0) > 0:
+        refused = "retry"
+    elif root.override_params or root.default_params or root.drop_params:
+        refused = "override_params, default_params or drop_params"
+    if refused:
+        raise BadRequest(
+            f"Nitro mode passes the body through unread: {refused} cannot be had with it.", path=wire.NITRO_MODE
+        )
+
+
+def resolve(
+    call: Call,
+    principal: Principal,
+    snapshot: Snapshot,
+    memo: PlanMemo,
+    *,
+    rules: Rules = NO_RULES,
+    trace: DecisionTrace,
+) -> Job:
+    """Return the job of a call; raises BadRequest (400) with the path to the fault."""
+    headers = call.headers
+    if rules.block_inline and not principal.org.block_inline:
+        principal = replace(principal, org=msgspec.structs.replace(principal.org, block_inline=True))
+    raw, stream, nitro = None, False, False
+    if call.endpoint == PROXY:
+        body, raw = _proxied(call)
+        asked = _Asked(PROXY, body)
+    elif call.upload is not None:
+        nitro, raw = True, Raw(call.method, None, b"", call.upload)
+        asked = _Asked(call.endpoint, {})
+    else:
+        asked = _universal(call.body) if call.endpoint == UNIVERSAL else _Asked(call.endpoint, decode_body(call.body))
+        stream = _check_body(asked.operation, asked.body)
+    plan = choose_plan(headers, principal, snapshot, memo, trace)
+    plan = with_fallbacks(plan, headers.get(wire.FALLBACKS), principal)
+    choice = _choice(headers, principal, asked)
+    if nitro:
+        _check_nitro(asked.operation, plan, headers)
+    said.check_cache(headers)
+    model = asked.body.get("model", "")
     if isinstance(plan.root, Target) and not _names_provider(plan.root, choice, model):
         raise BadRequest(_NO_PROVIDER_IN_CONFIG if headers.get(wire.CONFIG) else _NO_PROVIDER)
+    keep_bodies = said.flag(headers.get(wire.DEBUG)) is not False
+    if not keep_bodies or principal.ws.payload != "full":
+        trace.hide_params()
     return Job(
-        operation=call.endpoint,
+        operation=asked.operation,
         plan=plan,
-        body=body,
+        body=asked.body,
         model=model,
-        stream=bool(stream),
+        stream=stream,
         choice=choice,
-        metadata=_metadata(headers.get(wire.METADATA), principal, body),
-        timeout_ms=_timeout_ms(headers),
-        forward_headers=_names(headers.get(wire.FORWARD_HEADERS), wire.FORWARD_HEADERS),
-        strict=_flag(headers.get(wire.STRICT)),
-        keep_bodies=_flag(headers.get(wire.DEBUG)) is not False,
+        metadata=_metadata(headers, principal, asked.body, rules),
+        timeout_ms=said.timeout_ms(headers),
+        forward_headers=said.names(headers.get(wire.FORWARD_HEADERS), wire.FORWARD_HEADERS),
+        strict=said.flag(headers.get(wire.STRICT)),
+        keep_bodies=keep_bodies,
+        retries=said.retries(headers),
+        raw=raw,
+    )
+
+
+def _choice(headers: Mapping[str, str], principal: Principal, asked: _Asked) -> Choice:
+    """Return the request's own choice; a universal body names its provider where no header does."""
+    if asked.provider and not headers.get(wire.PROVIDER):
+        headers = {**headers, wire.PROVIDER: asked.provider}
+    return said.choice(headers, principal)
+
+
+def _metadata(headers: Mapping[str, str], principal: Principal, body: Json, rules: Rules) -> dict[str, str]:
+    return merge_metadata(
+        sent=headers.get(wire.METADATA),
+        baggage=headers.get("baggage"),
+        headers=headers,
+        header_names=rules.metadata_headers,
+        user=body.get("user"),
+        key=principal.key.metadata,
+        workspace=principal.ws.metadata,
+        key_user=principal.key.user,
     )
 
 
@@ -207,7 +216,7 @@ def _names_provider(target: Target, choice: Choice, model: str) -> bool:
         or target.virtual_key
         or choice.provider
         or choice.virtual_key
-        or model.startswith("@")
+        or split_model(model)[0]
         or (isinstance(override, str) and override.startswith("@"))
     )
 

@@ -64,7 +64,7 @@ def _payload(exchange: Exchange, completion: Json | None) -> Json:
         "ts_us": exchange.call.received_us,
         "org": principal.org.id if principal else "",
         "ws": principal.ws.id if principal else "",
-        "request": exchange.call.body if exchange.job else None,
+        "request": (exchange.call.body or None) if exchange.job else None,
         "response": answered,
     }
 
@@ -104,7 +104,7 @@ def build_record(
     headers = call.headers
     return LogRecord(
         id=exchange.id, ts_us=call.received_us, org=principal.org.id, ws=principal.ws.id,
-        endpoint=call.endpoint, status=exchange.status, api_key=principal.key.id,
+        endpoint=job.operation if job else call.endpoint, status=exchange.status, api_key=principal.key.id,
         user_ref=job.metadata.get("_user") if job else None, gateway=gateway, bundle=exchange.bundle,
         method=call.method, url=call.path, provider=exchange.provider, virtual_key=exchange.virtual_key,
         integration=exchange.integration, model_requested=(job.model or None) if job else None,
@@ -119,13 +119,14 @@ def build_record(
         phases_us=exchange.phases_us,
         mode=job.plan.mode if job else "single", config=job.plan.slug if job else None,
         config_version=job.plan.version if job else None, target_path=exchange.target_path,
-        attempts=tuple(exchange.attempts), retry_n=max(0, len(exchange.attempts) - 1 - exchange.fallback_count),
+        decision=tuple(exchange.decision.steps), attempts=tuple(exchange.attempts),
+        retry_n=max(0, len(exchange.attempts) - 1 - exchange.fallback_count),
         fallback_n=exchange.fallback_count,
         trace_id=exchange.trace.trace_id, span_id=exchange.trace.span_id,
         parent_span_id=exchange.trace.parent_span_id, span_name=exchange.trace.span_name,
         in_preview=texts[0], out_preview=texts[1], body_state=body[0], body_bytes=body[1],
         metadata=dict(job.metadata) if job else {}, sdk=headers.get(wire.PACKAGE_VERSION),
-        runtime=headers.get(wire.RUNTIME),
+        runtime=" ".join(filter(None, map(headers.get, (wire.RUNTIME, wire.RUNTIME_VERSION)))) or None,
     )  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """Where does this attempt go?  Target + job → provider, credential, address and body.
 
-A provider is named, in this order, by the model that the target forces (`@slug/model`), by the target itself, by the
-request's headers, and by the model in the body.  A credential of the organisation is only ever sent to the hosts that
-were sealed with it.
+A credential of the organisation is only ever sent to the hosts that were sealed with it.
 """
 
 import time
@@ -11,16 +9,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from data_plane.core.endpoint import PROXY
 from data_plane.core.job import Job, Principal
 from data_plane.core.types import CallFacts, Credential, Json
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
 from shared.errors import BadRequest, Forbidden, Unsupported
 from shared.hosts import check_custom_host, host_of
+from shared.routing.naming import BY_HEADERS, name_provider, split_model
 from shared.routing.plan import Target
+from shared.schema.params import shape_params
 from shared.schema.rows import VirtualKeyRow
 
 NO_CREDENTIAL: Final = Credential(None)
+#: Methods of calls that run no model.
+_WITHOUT_MODEL: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 class UnknownProvider(BadRequest):
@@ -31,36 +34,19 @@ class UnknownProvider(BadRequest):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One resolved target: all that is needed to encode and send the call."""
+    """One resolved target: all that is needed to encode and send the call.
+
+    `operation` None: the call is forwarded as it came.  `named_by` says who named the provider.
+    """
 
     provider: Provider
-    operation: Operation
+    operation: Operation | None
     credential: Credential
     base_url: str
     body: Json
     facts: CallFacts
     virtual_key: VirtualKeyRow | None
-
-
-def split_model(model: str) -> tuple[str | None, str]:
-    """Return the slug and the rest of `@slug/model`; (None, model) when it has no slug."""
-    if not model.startswith("@"):
-        return None, model
-    slug, _, rest = model[1:].partition("/")
-    return slug, rest
-
-
-def _drop(body: Json, paths: tuple[str, ...]) -> Json:
-    """Return `body` without the parameters named by simple top-level paths."""
-    return {name: value for name, value in body.items() if name not in paths}
-
-
-def shape_body(target: Target, body: Json) -> Json:
-    """Return the body as this target wants it: defaults filled in, overrides forced, parameters dropped."""
-    if not (target.default_params or target.override_params or target.drop_params):
-        return body
-    shaped = {**target.default_params, **body, **target.override_params}
-    return _drop(shaped, target.drop_params) if target.drop_params else shaped
+    named_by: str = ""
 
 
 def _find_virtual_key(slug: str, principal: Principal, snapshot: Snapshot, denied: frozenset[str]) -> VirtualKeyRow:
@@ -72,27 +58,6 @@ def _find_virtual_key(slug: str, principal: Principal, snapshot: Snapshot, denie
     if row.expires is not None and row.expires <= time.time():
         raise Forbidden(f"The provider @{slug} has expired.")
     return row
-
-
-def _named_by(target: Target, job: Job, model: str, *, forced: bool) -> tuple[str | None, str | None]:
-    """Return (virtual key slug, provider id) of an attempt; one of them at most."""
-    slug, _ = split_model(model)
-    # A root target without a strategy leaves room for the request's own choice; a list of targets does not.
-    open_root = target.path == "config"
-    if slug is not None and (forced or open_root):
-        return slug, None
-    names: list[tuple[str | None, str | None]] = [
-        (target.virtual_key, target.provider),
-        (job.choice.virtual_key, job.choice.provider),
-    ]
-    if target.passthrough:
-        names.reverse()
-    for virtual_key, provider in names:
-        if virtual_key:
-            return virtual_key.removeprefix("@"), None
-        if provider:
-            return (provider[1:].partition("/")[0], None) if provider.startswith("@") else (None, provider)
-    return slug, None
 
 
 def locate(
@@ -111,32 +76,56 @@ def locate(
 
     `any_model` skips the check of the model: the call is not about one.
     """
-    body = shape_body(target, job.body)
+    body = shape_params(job.body, target.default_params, target.override_params, target.drop_params)
     model = body.get("model") or ""
     if not isinstance(model, str):
         raise BadRequest("model must be a string.", path="model")
-    forced = "model" in target.override_params
-    slug, provider_id = _named_by(target, job, model, forced=forced)
-    row = _find_virtual_key(slug, principal, snapshot, denied) if slug else None
-    provider = providers.get(row.provider if row else provider_id or "")
+    choice = job.choice
+    named = name_provider(
+        target, model=model, asked_model=job.model, provider=choice.provider, virtual_key=choice.virtual_key
+    )
+    row = _find_virtual_key(named.virtual_key, principal, snapshot, denied) if named.virtual_key else None
+    provider = providers.get(row.provider if row else named.provider or "")
     if provider is None:
         raise BadRequest("Invalid provider passed", path="provider")
-    operation = provider.operations.get(job.operation)
-    if operation is None:
-        raise Unsupported(f"{job.operation} is not supported by {provider.id}")
+    operation = _operation(provider, job)
     bare_model = split_model(model)[1]
-    if not bare_model:
-        raise BadRequest("model is required.", path="model")
-    if row and row.models is not None and not any_model and bare_model not in row.models:
-        raise Forbidden(f"The model {bare_model} is not allowed for the provider @{row.slug}.")
+    if not any_model:
+        _check_model(bare_model, row, job)
     credential = _credential(target, job, row, snapshot)
     base_url = _base_url(target, job, row, provider, trusted_hosts)
     if credential.hosts and host_of(base_url) not in credential.hosts:
         raise Forbidden("The credential of this provider may not be sent to this host.")
     strict = _strict(target, job)
-    settings: Mapping[str, Any] = {**(row.settings if row else {}), **target.settings}
+    said = choice.settings if named.why == BY_HEADERS else {}
+    settings: Mapping[str, Any] = {**(row.settings if row else {}), **said, **target.settings}
     facts = CallFacts(bare_model, job.stream, strict, headers, settings, _include_usage(body))
-    return Destination(provider, operation, credential, base_url, body, facts, row)
+    return Destination(provider, operation, credential, base_url, body, facts, row, named.why)
+
+
+def _operation(provider: Provider, job: Job) -> Operation | None:
+    """Return what of the provider answers the job, None for what is forwarded as it came."""
+    if job.operation == PROXY:
+        return None
+    operation = provider.operations.get(job.operation)
+    if operation is None or (job.raw is not None and not operation.passes_through):
+        mode = " in nitro mode" if operation is not None else ""
+        raise Unsupported(f"{job.operation} is not supported by {provider.id}{mode}")
+    return operation
+
+
+def _check_model(model: str, row: VirtualKeyRow | None, job: Job) -> None:
+    """Raise when the call has no model that it needs, or one that the provider's list does not allow."""
+    if job.raw is None and not model:
+        raise BadRequest("model is required.", path="model")
+    if row is None or row.models is None:
+        return
+    if model:
+        if model not in row.models:
+            raise Forbidden(f"The model {model} is not allowed for the provider @{row.slug}.")
+    elif job.raw is not None and job.raw.method not in _WITHOUT_MODEL:
+        # What cannot be read could name any model, and the list would be worth nothing.
+        raise Forbidden(f"The provider @{row.slug} allows certain models only, and this request names none.")
 
 
 def _include_usage(body: Json) -> bool:

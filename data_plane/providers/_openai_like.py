@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -211,8 +212,8 @@ def _encode(body: Json, facts: CallFacts, *, asks_usage: bool) -> Json:
     return shaped
 
 
-def _decode(answer: Json, _facts: CallFacts, *, provider: str) -> Json:
-    if not isinstance(answer.get("choices"), list):
+def _decode(answer: Json, _facts: CallFacts, *, provider: str, holds: str) -> Json:
+    if not isinstance(answer.get(holds), list):
         if answer.get("error"):
             raise UpstreamInvalid(told_error(provider, answer))
         raise UpstreamInvalid(f"Invalid response received from {provider}.")
@@ -232,8 +233,32 @@ def chat(provider: str, *, path: str = "/chat/completions", asks_usage: bool = T
     return Operation(
         path=path,
         encode=partial(_encode, asks_usage=asks_usage),
-        decode=partial(_decode, provider=provider),
+        decode=partial(_decode, provider=provider, holds="choices"),
         usage=usage_of,
         decoder=decoder,
         fault=read_fault,
+        passes_through=True,
     )
+
+
+def complete(provider: str) -> Operation:
+    """Return the text completion operation of `provider`: its chunks are told apart by nothing the gateway reads."""
+    return chat(provider, path="/completions")
+
+
+def listing(provider: str, path: str) -> Operation:
+    """Return an operation that answers with a list of things in `data`: embeddings, images."""
+    return Operation(
+        path=path,
+        encode=partial(_encode, asks_usage=False),
+        decode=partial(_decode, provider=provider, holds="data"),
+        usage=usage_of,
+        decoder=lambda _facts: ChunkDecoder(provider, hides_usage=False),
+        fault=read_fault,
+        passes_through=True,
+    )
+
+
+def speech(provider: str) -> Operation:
+    """Return the operation that answers a text with sound."""
+    return replace(listing(provider, "/audio/speech"), binary=True, passes_through=False)

@@ -47,7 +47,9 @@ class Operation:
 
     `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
     answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
-    reads the provider's error body (None when it was no JSON object).
+    reads the provider's error body (None when it was no JSON object).  `passes_through`: requests and answers are
+    OpenAI's own, so that a call may be sent on unread.  `binary`: a successful answer is no JSON, and is relayed as it
+    is.
     """
 
     path: str
@@ -56,6 +58,8 @@ class Operation:
     usage: Callable[[Json], Usage]
     decoder: Callable[[CallFacts], StreamDecoder]
     fault: Callable[[int, Json | None], ProviderFault]
+    passes_through: bool = False
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

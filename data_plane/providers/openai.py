@@ -1,7 +1,7 @@
 """OpenAI itself.  Source: https://platform.openai.com/docs/api-reference"""
 
 from data_plane.core.types import CallFacts
-from data_plane.providers._openai_like import bearer, chat
+from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
 from data_plane.providers.base import CredentialField, Provider
 
 _SETTINGS = {"openai_organization": "openai-organization", "openai_project": "openai-project"}
@@ -16,7 +16,13 @@ PROVIDER = Provider(
     label="OpenAI",
     base_url="https://api.openai.com/v1",
     authorise=bearer,
-    operations={"chat": chat("openai")},
+    operations={
+        "chat": chat("openai"),
+        "complete": complete("openai"),
+        "embed": listing("openai", "/embeddings"),
+        "image": listing("openai", "/images/generations"),
+        "speech": speech("openai"),
+    },
     caller_headers=("openai-organization", "openai-project", "openai-beta"),
     credential=(
         CredentialField("key", "API key", secret=True),

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.routing.breaker import BreakerCount
+from shared.routing.sticky import StickyChoice
+
 MAX_MESSAGE_BYTES: Final = 1024 * 1024 * 1024
 
 
@@ -55,7 +58,14 @@ class Totals(msgspec.Struct, tag="totals"):
     dropped: dict[str, int]
 
 
-Message = Hello | Activate | Deny | Connected | Activated | Totals
+class Shared(msgspec.Struct, tag="shared"):
+    """Worker → agent → all other workers: what breakers counted, and what was chosen for keeps."""
+
+    breakers: list[BreakerCount]
+    sticky: list[StickyChoice]
+
+
+Message = Hello | Activate | Deny | Connected | Activated | Totals | Shared
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Message)
 
 

@@ -74,7 +74,9 @@ class Snapshot:
             row = self.configs.get(row_id)
             if row is None:
                 return None
-            plan = self._plans[row_id] = compile_plan(parse_config(row.body), slug=row.slug, version=row.version)
+            key = f"{row_id}@{row.version}"
+            plan = compile_plan(parse_config(row.body), slug=row.slug, version=row.version, key=key)
+            self._plans[row_id] = plan
         return plan
 
 

@@ -13,12 +13,18 @@ from data_plane.core.types import UpstreamRequest
 from data_plane.upstream.connection import Connection
 from data_plane.upstream.pool import Origin, Pool
 from data_plane.upstream.ssrf import AddressRefused
+from data_plane.upstream.upload import FramedUpload, stated_length
 from shared.errors import UpstreamBroken, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
 
 CONNECT_TIMEOUT_S: Final = 10.0
 #: How long a provider may be silent before its head, and between two pieces of a body, unless a timeout is set.
 SILENCE_TIMEOUT_S: Final = 600.0
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
+MAX_REMEMBERED_CHARS: Final = 512
+#: Headers that say where a request ends or where it goes: this module's to write, whoever asks for others.
+_FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
+#: Methods for which no body is the usual case, and says so by itself.
+_USUALLY_EMPTY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class UpstreamResponse:
@@ -66,9 +72,7 @@ class UpstreamResponse:
             connection.close()
 
 
-@lru_cache(maxsize=4096)
-def _place(url: str) -> tuple[Origin, str, str]:
-    """Return (origin, Host header, path with query) of a URL; raises ValueError."""
+def _parse_place(url: str) -> tuple[Origin, str, str]:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("not a URL that can be called")
@@ -79,17 +83,50 @@ def _place(url: str) -> tuple[Origin, str, str]:
     return Origin(parts.scheme, parts.hostname, port), parts.netloc, path
 
 
-def request_bytes(method: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return the bytes of one request; raises ValueError for a header that would end its own line."""
-    lines = [f"{method} {path} HTTP/1.1\r\nhost: {host}\r\n"]
-    for name, value in headers.items():
+_remembered_place = lru_cache(maxsize=4096)(_parse_place)
+
+
+def _place(url: str) -> tuple[Origin, str, str]:
+    """Return (origin, Host header, path with query) of a URL; raises ValueError."""
+    # Callers choose the long ones, each different from the last: remembered, they would fill the memory.
+    return _remembered_place(url) if len(url) <= MAX_REMEMBERED_CHARS else _parse_place(url)
+
+
+def _head_bytes(call: UpstreamRequest, host: str, path: str, framing: str) -> bytes:
+    """Return the head of a request; raises ValueError for a method or header that would end its own line."""
+    method = call.method
+    if not method.isalpha():
+        raise ValueError("not a method")
+    lines = [f"{method} {path} HTTP/1.1\r\nhost: {host}\r\n{framing}"]
+    for name, value in call.headers.items():
+        if name.lower() in _FRAMING:
+            continue
         if "\r" in value or "\n" in value or "\0" in value:
             raise ValueError("a header holds a line break")
         lines.append(f"{name}: {value}\r\n")
-    if body or method != "GET":
-        lines.append(f"content-length: {len(body)}\r\n")
     lines.append("\r\n")
-    return "".join(lines).encode("latin-1", "strict") + body
+    return "".join(lines).encode("latin-1", "strict")
+
+
+def request_bytes(call: UpstreamRequest, host: str, path: str) -> bytes:
+    """Return the bytes of a request with a whole body; raises ValueError for what cannot be sent."""
+    if not call.body and call.method in _USUALLY_EMPTY:
+        return _head_bytes(call, host, path, "")
+    return _head_bytes(call, host, path, f"content-length: {len(call.body)}\r\n") + call.body
+
+
+def _upload_of(call: UpstreamRequest) -> FramedUpload | None:
+    """Return the body that is streamed, of the length that the headers promise; raises ValueError."""
+    if call.upload is None:
+        return None
+    stated = [value for name, value in call.headers.items() if name.lower() == "content-length"]
+    return FramedUpload(call.upload, stated_length(stated[0]) if stated else None)
+
+
+def _upload_head(call: UpstreamRequest, upload: FramedUpload, host: str, path: str) -> bytes:
+    known = upload.length is not None
+    framing = f"content-length: {upload.length}\r\n" if known else "transfer-encoding: chunked\r\n"
+    return _head_bytes(call, host, path, framing)
 
 
 class UpstreamClient:
@@ -98,38 +135,43 @@ class UpstreamClient:
     def __init__(self, trusted_hosts: Collection[str], *, silence_s: float = SILENCE_TIMEOUT_S) -> None:
         self._pool = Pool(trusted_hosts, connect_s=CONNECT_TIMEOUT_S, silence_s=silence_s)
 
-    async def send(self, call: UpstreamRequest, method: str = "POST") -> UpstreamResponse:
-        """Return the provider's answer as soon as its head is there.
+    async def send(self, call: UpstreamRequest) -> UpstreamResponse:
+        """Return the provider's answer as soon as its head is there, also when that is before the end of an upload.
 
         Raises UpstreamTimeout after `call.timeout_ms`, UpstreamUnreachable when no answer can be had, UpstreamInvalid
-        or UpstreamBroken when it is none.
+        or UpstreamBroken when it is none; BadRequest when an upload is not as long as promised, and whatever its
+        source raises.
         """
         try:
             if call.timeout_ms is None:
-                return await self._send(call, method)
+                return await self._send(call)
             async with asyncio.timeout(call.timeout_ms / 1000):
-                return await self._send(call, method)
+                return await self._send(call)
         except TimeoutError:
             if call.timeout_ms is not None:
                 raise UpstreamTimeout(call.timeout_ms) from None
             raise UpstreamUnreachable("The provider did not answer in time.") from None
 
-    async def _send(self, call: UpstreamRequest, method: str) -> UpstreamResponse:
+    async def _send(self, call: UpstreamRequest) -> UpstreamResponse:
         try:
             origin, host, path = _place(call.url)
-            request = request_bytes(method, host, path, call.headers, call.body)
+            upload = _upload_of(call)
+            request = request_bytes(call, host, path) if upload is None else _upload_head(call, upload, host, path)
         except ValueError:
             raise UpstreamUnreachable("The provider's address or a header cannot be sent.") from None
-        kept = self._pool.idle(origin)
+        only_head = call.method == "HEAD"
+        # An upload can be read once only, so it does not go where the provider may have hung up already.
+        kept = self._pool.idle(origin) if upload is None else None
         if kept is not None:
             try:
-                return await self._exchange(kept, request, origin)
+                return await self._exchange(kept, origin, request, only_head=only_head)
             except UpstreamBroken:
                 # A kept connection that the provider closed while it was idle says nothing about the request; once a
                 # single byte of an answer has come, the call may have had its effect and is not made again.
                 if kept.touched:
                     raise
-        return await self._exchange(await self._connect(origin), request, origin)
+        connection = await self._connect(origin)
+        return await self._exchange(connection, origin, request, upload, only_head=only_head)
 
     async def _connect(self, origin: Origin) -> Connection:
         try:
@@ -141,9 +183,17 @@ class UpstreamClient:
         except (OSError, UnicodeError):
             raise UpstreamUnreachable("The provider cannot be reached.") from None
 
-    async def _exchange(self, connection: Connection, request: bytes, origin: Origin) -> UpstreamResponse:
+    async def _exchange(
+        self,
+        connection: Connection,
+        origin: Origin,
+        request: bytes,
+        upload: FramedUpload | None = None,
+        *,
+        only_head: bool,
+    ) -> UpstreamResponse:
         try:
-            await connection.send(request)
+            await connection.send(request, upload, only_head=only_head)
         except BaseException:
             # Cancelled or failed: an answer to this request may still be on its way, so nobody else may read here.
             connection.close()

@@ -7,10 +7,12 @@ HTTP is an error here, never a guess: a connection whose state is not certain is
 
 import asyncio
 import zlib
+from contextlib import aclosing
 from typing import Final
 
 import httptools
 
+from data_plane.upstream.upload import FramedUpload
 from shared.errors import UpstreamBroken, UpstreamInvalid
 
 #: A body that arrives faster than its reader takes it is held up beyond this many bytes.
@@ -73,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep = False
         self._paused = False
+        self._only_head = False
         self._inflate: _Inflate | None = None
         self._fault: UpstreamInvalid | UpstreamBroken | None = None
         self.touched = False
@@ -161,6 +164,10 @@ class Connection(asyncio.Protocol):
         self.status = status
         self._head_done = True
         self._keep = self._parser.should_keep_alive()
+        if self._only_head:
+            # The parser would wait for the body that the head speaks of, so it must not see another byte.
+            self._complete, self._keep = True, False
+            return
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding in {"gzip", "deflate", "x-gzip"}:
             self._inflate = _Inflate()
@@ -169,6 +176,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body; hold the provider up when its reader is behind."""
+        if self._only_head:
+            raise _Surplus
         self._pieces.append(body)
         self._size += len(body)
         if self._size > HIGH_WATER and not self._paused and self._transport is not None:
@@ -212,17 +221,62 @@ class Connection(asyncio.Protocol):
         """Return whether another request may be sent."""
         return not self._lost and self._transport is not None and not self._transport.is_closing()
 
-    async def send(self, request: bytes) -> None:
-        """Send a request and wait for the head of its answer; raises UpstreamInvalid or UpstreamBroken."""
+    async def send(self, request: bytes, upload: FramedUpload | None = None, *, only_head: bool = False) -> None:
+        """Send a request and wait for the head of its answer; raises UpstreamInvalid or UpstreamBroken.
+
+        `request` is the head alone when there is an `upload`, whose source may raise what it likes.  `only_head`: the
+        answer has no body, whatever its head says.
+        """
         self._reset()
+        self._only_head = only_head
         self.served += 1
         if self._transport is None or self._lost:
             raise UpstreamBroken("The connection is gone.")
         self._transport.write(request)
+        if upload is not None:
+            await self._upload(upload, self._transport)
         while not self._head_done:
             if self._fault is not None:
                 raise self._fault
             await self._wait()
+
+    async def _upload(self, upload: FramedUpload, transport: asyncio.Transport) -> None:
+        """Send a body while it arrives; return early when the provider answers before its end, or breaks off."""
+        pump = self._loop.create_task(self._pump(upload, transport))
+        pump.add_done_callback(lambda _: self._wake())
+        try:
+            while not (pump.done() or self._head_done or self._fault is not None):
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        finally:
+            self._waiter = None
+            if not pump.done():
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
+        if pump.cancelled() or pump.exception() is not None:
+            # The provider still waits for the rest of a body that it will never get.
+            self._keep = False
+            if not self._head_done and self._fault is None:
+                pump.result()
+
+    async def _pump(self, upload: FramedUpload, transport: asyncio.Transport) -> None:
+        async with aclosing(upload.frames()) as frames:
+            async for frame in frames:
+                transport.write(frame)
+                await self._drain(transport)
+
+    async def _drain(self, transport: asyncio.Transport) -> None:
+        """Wait until the provider has taken most of what was written; raises UpstreamBroken when it takes nothing."""
+        drained = self._drained
+        if drained is None:
+            # A source that never waits must not keep the loop from hearing what the provider says.
+            await asyncio.sleep(0)
+            return
+        while not drained.done():
+            waiting = transport.get_write_buffer_size()
+            await asyncio.wait([drained], timeout=self._silence_s)
+            if not drained.done() and transport.get_write_buffer_size() >= waiting:
+                raise UpstreamBroken("The provider stopped taking the request.")
 
     def _take(self) -> bytes:
         if self._inflate is not None and self._inflate.has_more:
@@ -255,8 +309,11 @@ class Connection(asyncio.Protocol):
             await self._wait()
 
     def is_finished(self) -> bool:
-        """Return whether the answer was read to its end in order, so that the connection may serve again."""
-        return self._complete and not self._pieces and self._keep and self.is_usable()
+        """Return whether the exchange came to its end in order, so that the connection may serve again."""
+        if not self._complete or self._pieces or not self._keep or self._transport is None or not self.is_usable():
+            return False
+        # An answer to a request that has not left yet: what the provider makes of the rest is anybody's guess.
+        return self._transport.get_write_buffer_size() == 0
 
     def close(self) -> None:
         """Drop the connection at once."""

@@ -5,11 +5,13 @@ and strictness are taken whole; credentials, provider, weight and name are never
 """
 
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final, TypeVar
 
 from shared.errors import InvalidConfig
-from shared.routing.plan import NO_RETRY, Fallback, LoadBalance, Node, Plan, Target
+from shared.routing.plan import NO_RETRY, Conditional, Fallback, LoadBalance, Node, Plan, Target
 from shared.schema.config import Config
+from shared.schema.strategy import BreakerPolicy, Strategy
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ def _inherit(child: Config, parent: Config) -> Config:
     )
 
 
-def _leaf(config: Config, path: str) -> Target:
+def _leaf(config: Config, path: str, breaker: BreakerPolicy | None, key: str) -> Target:
     return Target(
         path=path,
         provider=config.provider,
@@ -51,39 +53,75 @@ def _leaf(config: Config, path: str) -> Target:
         passthrough=config.passthrough,
         name=config.name,
         settings=config.settings,
+        breaker=breaker,
+        breaker_id=f"{key}|{path}" if breaker else "",
     )
 
 
-def _node(config: Config, parent: Config, path: str) -> Node:
-    config = _inherit(config, parent)
-    if config.unbuilt:
+def _refuse_unbuilt(config: Config, path: str) -> None:
+    unbuilt = config.unbuilt()
+    if unbuilt:
         raise InvalidConfig(
-            f"Invalid config passed: '{config.unbuilt[0]}' is not available in this version of the gateway",
-            errors=[f"path: {path}, message: '{key}' is not available yet" for key in config.unbuilt],
+            f"Invalid config passed: '{unbuilt[0]}' is not available in this version of the gateway",
+            errors=[f"path: {path}, message: '{key}' is not available yet" for key in unbuilt],
         )
-    if not config.targets:
-        return _leaf(config, path)
-    mode = config.strategy.mode if config.strategy else "single"
-    if mode == "single":
-        return _node(config.targets[0], config, f"{path}.targets[0]")
-    children = tuple(_node(child, config, f"{path}.targets[{index}]") for index, child in enumerate(config.targets))
-    if mode == "fallback" and config.strategy:
-        return Fallback(path, children, config.strategy.on_status_codes)
-    if mode == "loadbalance":
-        weights = tuple(child.weight for child in config.targets)
-        if sum(weights) <= 0:
-            raise InvalidConfig(
-                "Invalid config passed: all weights are 0, so no target can be chosen",
-                errors=[f"path: {path}, message: at least one weight must be greater than 0"],
-            )
-        return LoadBalance(path, children, weights)
-    raise InvalidConfig(
-        f"Invalid config passed: strategy mode '{mode}' is not available in this version of the gateway",
-        errors=[f"path: {path}, message: mode '{mode}' is not available yet"],
+
+
+def _is_guarded(nodes: tuple[Node, ...]) -> bool:
+    """Return whether a circuit breaker below could leave one of `nodes` out; conditions are never overridden by one."""
+    return any(
+        node.breaker is not None if isinstance(node, Target) else not isinstance(node, Conditional) and node.guarded
+        for node in nodes
     )
 
 
-def compile_plan(config: Config, *, slug: str | None = None, version: str | None = None) -> Plan:
-    """Return the plan of `config`; raises InvalidConfig for what parses but cannot be run."""
+def _conditional(config: Config, strategy: Strategy, children: tuple[Node, ...], path: str) -> Conditional:
+    by_name: dict[str | None, Node] = {}
+    for target, node in zip(config.targets, children, strict=True):
+        by_name.setdefault(target.name, node)
+    arms = tuple((condition, by_name[condition.then]) for condition in strategy.conditions)
+    return Conditional(path, arms, by_name[strategy.default] if strategy.default is not None else None)
+
+
+def _weights(config: Config, path: str) -> tuple[float, ...]:
+    weights = tuple(child.weight for child in config.targets)
+    if sum(weights) <= 0:
+        raise InvalidConfig(
+            "Invalid config passed: all weights are 0, so no target can be chosen",
+            errors=[f"path: {path}, message: at least one weight must be greater than 0"],
+        )
+    return weights
+
+
+def _node(config: Config, parent: Config, path: str, breaker: BreakerPolicy | None, key: str) -> Node:
+    """Compile one level; `breaker` is what the strategy above says of its targets."""
+    config = _inherit(config, parent)
+    _refuse_unbuilt(config, path)
+    breaker = config.cb_config or breaker
+    if not config.targets:
+        return _leaf(config, path, breaker, key)
+    strategy = config.strategy or Strategy("single")
+    breaker = strategy.breaker or breaker
+    if strategy.mode == "single":
+        return _node(config.targets[0], config, f"{path}.targets[0]", breaker, key)
+    below = None if strategy.mode == "conditional" else breaker
+    children = tuple(
+        _node(child, config, f"{path}.targets[{index}]", below, key) for index, child in enumerate(config.targets)
+    )
+    if strategy.mode == "conditional":
+        return _conditional(config, strategy, children, path)
+    guarded = _is_guarded(children)
+    if strategy.mode == "fallback":
+        return Fallback(path, children, strategy.on_status_codes, guarded)
+    weights = _weights(config, path)
+    sums = tuple(accumulate(weights))
+    return LoadBalance(path, children, weights, sums, guarded, strategy.sticky, f"{key}|{path}")
+
+
+def compile_plan(config: Config, *, slug: str | None = None, version: str | None = None, key: str = "") -> Plan:
+    """Return the plan of `config`; raises InvalidConfig for what parses but cannot be run.
+
+    `key` tells this config from all others in what outlives a request: breakers and sticky choices.
+    """
     mode = config.strategy.mode if config.strategy else "single"
-    return Plan(_node(config, _NOTHING, "config"), mode, slug, version)
+    return Plan(_node(config, _NOTHING, "config", None, key), mode, slug, version)

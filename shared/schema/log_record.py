@@ -13,6 +13,7 @@ VERSION = 1
 PREVIEW_CHARS = 200
 
 PriceStatus = Literal["priced", "unpriced", "free", "override", "none"]
+StepKind = Literal["config", "condition", "loadbalance", "sticky", "breaker", "fallback", "retry", "attempt", "refusal"]
 BodyState = Literal["stored", "dropped", "gateway", "none"]
 
 
@@ -27,6 +28,25 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     dur_ms: int
     error: str | None = None
     model: str | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True, array_like=True):
+    """An alternative that was not taken, and why."""
+
+    what: str
+    why: str
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of a decision; `path` is where in the config, `us` when: microseconds after the request's start."""
+
+    step: StepKind
+    path: str = ""
+    chose: str = ""
+    why: str = ""
+    facts: dict[str, Any] = {}
+    rejected: tuple[Rejected, ...] = ()
+    us: int = 0
 
 
 class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,6 +98,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     config_version: str | None = None
     target_path: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    decision: tuple[Step, ...] = ()
     cache_status: str = "DISABLED"
     retry_n: int = 0
     fallback_n: int = 0

@@ -51,6 +51,16 @@ def test_the_public_host_is_always_allowed():
     assert done.stdout.startswith("['a', 'b', 'gate.example']")
 
 
+@pytest.mark.parametrize(("environment", "trusted"), [
+    ({}, "[]"), ({"GATEHOUSE_ENVIRONMENT": "production"}, "[]"), ({"GATEHOUSE_ENVIRONMENT": "staging"}, "[]"),
+    ({"GATEHOUSE_ENVIRONMENT": "development"}, "['127.0.0.1', '::1', 'host.docker.internal', 'localhost']"),
+    ({"GATEHOUSE_ENVIRONMENT": "development", "TRUSTED_CUSTOM_HOSTS": "A.example,[::1]"}, "['::1', 'a.example']"),
+])  # fmt: skip
+def test_this_machine_may_be_a_provider_in_development_only(environment, trusted):
+    done = run("-c", "from control_plane import settings as s; print(sorted(s.TRUSTED_CUSTOM_HOSTS))", **environment)
+    assert done.stdout.strip() == trusted
+
+
 def test_every_part_of_the_database_url_is_read():
     url = "postgresql://us%40er:p%2Fw@db.example:6543/gate"
     assert (

@@ -1,6 +1,7 @@
 """A configuration in miniature: rows in, a real snapshot out, as the gateway builds it from a bundle."""
 
 import base64
+import time
 import uuid
 
 import msgspec
@@ -12,6 +13,7 @@ from shared.bundle.codec import encode_section
 from shared.bundle.model import Identity, Manifest
 from shared.crypto.sealing import SealedTo, generate_sealing_key, seal, sealing_kid
 from shared.crypto.tokens import mint_key
+from shared.routing.decision import DecisionTrace
 from shared.schema.rows import (
     ApiKeyRow,
     ConfigRow,
@@ -121,9 +123,10 @@ def call(headers=None, body=None, *, key=KEY_TEXT, raw=None):
         raw = msgspec.json.encode(
             body if body is not None else {"model": "@main/gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
         )
-    return Call("chat", "POST", "/v1/chat/completions", sent, raw, 1_800_000_000_000_000, 0.0)
+    path = "/v1/chat/completions"
+    return Call("chat", "POST", path, sent, raw, 1_800_000_000_000_000, 0.0, path)
 
 
 def exchange(a_call=None):
     made = a_call or call()
-    return Exchange(str(uuid.uuid4()), made, read_trace(made.headers))
+    return Exchange(str(uuid.uuid4()), made, read_trace(made.headers), DecisionTrace(time.perf_counter))

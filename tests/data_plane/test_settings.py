@@ -42,6 +42,16 @@ def test_variables_are_read_in_their_units(monkeypatch):
     assert {"ollama.example", "127.0.0.1"} == made.TRUSTED_CUSTOM_HOSTS
 
 
+@pytest.mark.parametrize(
+    ("environment", "trusts"), [("development", True), ("production", False), ("staging", False), ("", False)]
+)
+def test_this_machine_is_trusted_in_development_only(monkeypatch, environment, trusts):
+    made = loaded(monkeypatch, GATEHOUSE_ENVIRONMENT=environment)
+    assert ("127.0.0.1" in made.TRUSTED_CUSTOM_HOSTS) is trusts
+    given = loaded(monkeypatch, GATEHOUSE_ENVIRONMENT=environment, TRUSTED_CUSTOM_HOSTS="ollama.example")
+    assert {"ollama.example"} == given.TRUSTED_CUSTOM_HOSTS
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("GATEHOUSE_GATEWAY_PORT", "eighty"), ("GATEHOUSE_GATEWAY_PORT", "70000"), ("GATEHOUSE_GATEWAY_WORKERS", "0"), ("GATEHOUSE_GATEWAY_WORKERS", "257"),
     ("GATEHOUSE_MAX_BODY_BYTES", "1"), ("GATEHOUSE_SPOOL_MAX_BYTES", "1000"), ("GATEHOUSE_PAYLOAD_KEEP_DAYS", "0"), ("GATEHOUSE_SHUTDOWN_S", "-1"),

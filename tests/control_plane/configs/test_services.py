@@ -1,5 +1,7 @@
 """Configs and their versions."""
 
+import re
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
@@ -8,6 +10,7 @@ from control_plane.configs.services import delete_config, update_config
 from control_plane.core.errors import Invalid
 from control_plane.core.models import RowImmutable
 from shared.errors import InvalidConfig
+from shared.schema.target_settings import SETTING_HEADERS
 from tests.control_plane.factories import make_config, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +64,8 @@ def test_a_refused_change_leaves_the_config_as_it_was(tenant):
         {"provider": "openai", "api_key": "sk-x"},
         {"provider": "bedrock", "aws_secret_access_key": "x"},
         {"strategy": {"mode": "fallback"}, "targets": [{"provider": "openai", "api_key": "x"}]},
+        *({"virtual_key": "a", name: "x"} for name, is_secret in SETTING_HEADERS.values() if is_secret),
+        {"virtual_key": "a", "vertex_service_account_json": {"private_key": "x"}},
     ],
 )
 def test_a_credential_in_a_config_is_refused(tenant, body):
@@ -80,8 +85,20 @@ def test_a_parameter_of_the_model_is_no_credential(tenant):
     ],
 )
 def test_a_host_that_may_not_be_used_is_refused_with_its_path(tenant, body):
-    with pytest.raises(Invalid, match=r"path: (targets,0,)?custom_host"):
+    with pytest.raises(InvalidConfig) as raised:
         make_config(tenant, body=body)
+    (fault,) = raised.value.errors
+    assert re.match(r"path: (targets,0,)?custom_host, message: ", fault)
+
+
+def test_a_host_that_is_trusted_is_accepted(tenant, settings):
+    settings.TRUSTED_CUSTOM_HOSTS = frozenset({"127.0.0.1"})
+    assert make_config(tenant, body={"provider": "openai", "custom_host": "http://127.0.0.1/v1"}).body
+
+
+def test_a_setting_that_is_no_credential_is_accepted(tenant):
+    plain = {name: "x" for name, is_secret in SETTING_HEADERS.values() if not is_secret}
+    assert make_config(tenant, body={"virtual_key": "a", **plain}).body
 
 
 def test_a_version_cannot_be_changed_by_our_code(tenant):

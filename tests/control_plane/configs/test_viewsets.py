@@ -61,3 +61,29 @@ def test_versions_are_listed_newest_first(api):
 def test_versions_of_a_foreign_config_are_hidden(api):
     slug = Api(make_tenant().admin_key).post("configs", {"name": "n", "config": BODY}).json()["slug"]
     assert api.get(f"configs/{slug}/versions").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"virtual_key": "\\ud800"}', '{"virtual_key": "a\\u0000"}',
+        '{"virtual_key": "a", "override_params": {"seed": 1e999}}',
+        '{"virtual_key": "a", "override_params": {"seed": ' + "9" * 4000 + "}}",
+        '{"virtual_key": "a", "override_params": ' + '{"a":' * 70 + "1" + "}" * 71,
+    ],
+)  # fmt: skip
+def test_text_that_cannot_be_kept_or_sent_to_gateways_is_a_400(api, text):
+    answer = api.post("configs", {"name": "n", "config": text})
+    assert (answer.status_code, answer.json()["data"]["errorCode"]) == (400, "AB01")
+
+
+def test_what_gateways_refuse_is_said_when_it_is_saved_and_read(api):
+    made = api.post("configs", {"name": "n", "config": {**BODY, "cache": {"mode": "simple"}}}).json()
+    changed = api.put(f"configs/{made['slug']}", {"name": "m"}).json()
+    read = api.get(f"configs/{made['slug']}").json()
+    expected = [
+        "path: cache, message: cache is not available in this version of the gateway: requests that use it are refused"
+    ]
+    assert [told["warnings"] for told in (made, changed, read, read["data"])] == [expected] * 4
+    api.put(f"configs/{made['slug']}", {"config": BODY})
+    assert "warnings" not in api.get(f"configs/{made['slug']}").json()

@@ -12,7 +12,7 @@ from django.db import connection
 from control_plane.logs.models import IngestStream, LogAttempt, LogBody, LogRow
 from shared.errors import BadRequest, Forbidden
 from shared.frames import PAYLOAD, RECORD, pack_frame
-from shared.schema.log_record import AttemptRecord
+from shared.schema.log_record import AttemptRecord, Rejected, Step
 from shared.wire import IngestAnswer, IngestConflict, IngestRefusal
 from tests.control_plane.factories import make_tenant
 from tests.control_plane.logs.log_kit import (
@@ -294,3 +294,48 @@ def test_a_thousand_records_are_stored_in_less_than_half_a_second(tenant, gatewa
     begin = time.perf_counter()
     gateway.send(frames, stream_id=uuid4())
     assert time.perf_counter() - begin < 0.5
+
+
+def test_a_decision_is_stored_with_its_record_and_once(tenant, gateway):
+    step = Step("fallback", "config", "config.targets[1]", "429 is listed", {"n": 1}, (Rejected("a", "b"),), 5)
+    frames, stream = [record_frame(1, make_record(tenant, decision=(step,)))], uuid4()
+    for _ in range(2):
+        assert gateway.send(frames, stream_id=stream) == IngestAnswer(1)
+    assert LogRow.objects.get().decision == [
+        {
+            "step": "fallback", "path": "config", "chose": "config.targets[1]", "why": "429 is listed",
+            "facts": {"n": 1}, "rejected": [["a", "b"]], "us": 5,
+        }
+    ]  # fmt: skip
+
+
+def test_a_record_of_a_gateway_that_knows_no_decisions_is_stored_without_one(tenant, gateway):
+    fields = msgspec.to_builtins(make_record(tenant))
+    assert "decision" not in fields
+    gateway.send([pack_frame(1, RECORD, msgspec.msgpack.encode(fields))], stream_id=uuid4())
+    assert LogRow.objects.get().decision is None
+
+
+ODD_FACTS = {
+    "negative": -1, "huge": 2**64 - 1, "not a number": float("nan"), "nul\x00": "a\x00b", "long": "x" * 9000,
+    "list": [1, "\x00", [2]], "bytes": b"\xff", "object": {"a": {"b": [1]}}, "none": None, "yes": True,
+}  # fmt: skip
+
+
+def test_facts_that_callers_made_up_never_make_a_record_unfit(tenant, gateway):
+    steps = (Step("condition", "\x00", "c" * 9000, facts=ODD_FACTS, rejected=(Rejected("\x00", "w" * 9000),), us=-5),)
+    assert gateway.send_records(make_record(tenant, decision=steps)) == IngestAnswer(1)
+    (stored,) = LogRow.objects.get().decision
+    assert (stored["path"], len(stored["chose"]), "us" in stored) == ("\ufffd", 512, False)
+    assert stored["rejected"] == [["\ufffd", "w" * 512]]
+    assert stored["facts"] == {
+        "negative": -1, "huge": 2**64 - 1, "not a number": None, "nul\ufffd": "a\ufffdb", "long": "x" * 512,
+        "list": [1, "\ufffd", [2]], "bytes": "b'\\xff'", "object": "{'a': {'b': [1]}}", "none": None, "yes": True,
+    }  # fmt: skip
+
+
+def test_a_decision_without_end_is_cut(tenant, gateway):
+    step = Step("retry", facts={str(n): n for n in range(50)}, rejected=(Rejected("a", "b"),) * 50)
+    gateway.send_records(make_record(tenant, decision=(step,) * 200))
+    stored = LogRow.objects.get().decision
+    assert (len(stored), len(stored[0]["facts"]), len(stored[0]["rejected"])) == (64, 16, 16)

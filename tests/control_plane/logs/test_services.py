@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from control_plane.core.errors import Invalid
 from control_plane.logs.partitions import maintain_partitions
 from control_plane.logs.services import LogQuery, attempts_of, bodies_of, find_log, find_logs
-from shared.schema.log_record import AttemptRecord
+from shared.schema.log_record import AttemptRecord, Step
 from tests.control_plane.factories import make_tenant
 from tests.control_plane.logs.log_kit import Gateway, make_record, now_us, payload_frame, store
 
@@ -150,3 +150,10 @@ def test_attempts_come_in_order_and_only_those_of_the_record(tenant):
     first, second = make_record(tenant, attempts=attempts(2, 0, 1)), make_record(tenant, attempts=attempts(7))
     Gateway(tenant).send_records(first, second)
     assert [attempt.n for attempt in attempts_of(find_log(tenant.actor, first.id))] == [0, 1, 2]
+
+
+def test_a_list_does_not_read_the_decisions_of_its_records(tenant):
+    store(tenant, decision=(Step("retry"),))
+    (row,) = find_logs(tenant.actor, recent()).rows
+    assert row.get_deferred_fields() == {"decision"}
+    assert find_log(tenant.actor, str(row.id)).get_deferred_fields() == set()

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.schema.log_record import AttemptRecord
+from control_plane.logs.models import LogRow
+from shared.schema.log_record import AttemptRecord, Rejected, Step
 from tests.control_plane.factories import Api, make_key, make_tenant, make_workspace
 from tests.control_plane.logs.log_kit import now_us, store
 
@@ -182,3 +183,62 @@ def test_a_query_without_sense_is_refused_with_a_sentence(api, query):
 def test_records_cannot_be_changed(tenant, api, method):
     row = store(tenant)
     assert getattr(api, method)(f"logs/{row.id}").status_code == 405
+
+
+STEPS = (
+    Step("config", "", "pc-1", "the API key's default", us=10),
+    Step("condition", "config", "config.targets[0]", "condition 0 holds", {"metadata.plan": "paid"}, us=20),
+    Step("attempt", "config.targets[0]", "openai", "the target", {"status": 200}, (Rejected("b", "not tried"),), 30),
+)
+
+
+def test_a_record_is_explained_step_by_step(tenant, api):
+    key = make_key(tenant).row
+    row = store(tenant, decision=STEPS, api_key=str(key.pk), price_id="p-1")
+    told = api.get(f"logs/{row.id}/explain").json()
+    assert {name: told[name] for name in ("object", "id", "trace_id", "status")} == {
+        "object": "decision", "id": str(row.id), "trace_id": "trace-1", "status": 200,
+    }  # fmt: skip
+    assert told["summary"] == (
+        "Answered 200 by openai/gpt-4o-mini-2024-07-18; under pc-1 (the API key's default); "
+        "condition at config chose config.targets[0]: condition 0 holds."
+    )
+    assert [step["step"] for step in told["steps"]] == ["auth", "config", "condition", "attempt", "price"]
+    assert (told["steps"][0]["chose"], told["steps"][4]["chose"]) == (str(key.pk), "p-1")
+    assert told["steps"][2] == {
+        "step": "condition", "path": "config", "chose": "config.targets[0]", "why": "condition 0 holds",
+        "facts": {"metadata.plan": "paid"}, "us": 20,
+    }  # fmt: skip
+    assert told["steps"][3]["rejected"] == [{"what": "b", "why": "not tried"}]
+
+
+def test_a_record_without_a_trace_says_so_and_claims_nothing(tenant, api):
+    told = api.get(f"logs/{store(tenant).id}/explain").json()
+    assert "recorded no decision trace" in told["summary"]
+    assert [step["step"] for step in told["steps"]] == ["auth", "price"]
+
+
+def test_a_trace_of_a_later_version_is_no_failure(tenant, api):
+    row = store(tenant)
+    LogRow.objects.filter(id=row.id).update(decision=[{"step": "divination"}])
+    answer = api.get(f"logs/{row.id}/explain")
+    assert (answer.status_code, "recorded no" in answer.json()["summary"]) == (200, True)
+
+
+def test_a_record_is_explained_to_those_who_may_read_it_only(tenant):
+    other = make_workspace(tenant)
+    row = store(tenant, decision=STEPS)
+    keys = {
+        "reader": make_key(tenant, ["logs.view"]), "caller": make_key(tenant, ["completions.write"]),
+        "lister": make_key(tenant, ["logs.list"]), "neighbour": make_key(tenant, workspace=other),
+        "stranger": make_key(make_tenant()),
+    }  # fmt: skip
+    statuses = {who: Api(key.shown_once()).get(f"logs/{row.id}/explain").status_code for who, key in keys.items()}
+    assert statuses == {"reader": 200, "caller": 200, "lister": 403, "neighbour": 404, "stranger": 404}
+    assert Api().get(f"logs/{row.id}/explain").status_code == 401
+
+
+@pytest.mark.parametrize("log_id", ["x", "%00", str(uuid4())])
+def test_what_is_no_record_is_not_explained(api, log_id):
+    answer = api.get(f"logs/{log_id}/explain")
+    assert (answer.status_code, answer.json()["data"]["errorCode"]) == (404, "AB08")

@@ -6,7 +6,7 @@ import pytest
 
 from control_plane.orgs.services import add_workspace_user
 from control_plane.ui import log_pages
-from shared.schema.log_record import AttemptRecord
+from shared.schema.log_record import AttemptRecord, Rejected, Step
 from tests.control_plane.factories import make_key, make_member, make_tenant, make_workspace
 from tests.control_plane.logs.log_kit import US, now_us, store
 from tests.control_plane.ui.page_kit import Page, owner_of, signed_in
@@ -163,7 +163,9 @@ def test_what_callers_wrote_is_escaped_everywhere(tenant, client):
         attempts=(AttemptRecord(n=0, provider=evil, path=evil, status=200, start_us=0, dur_ms=1, error=evil),),
     )  # fmt: skip
     preview = store(tenant, in_preview=evil, out_preview=evil)
-    for path in ("/logs", f"/logs/{row.id}", f"/logs/{preview.id}"):
+    steps = (Step("condition", evil, evil, evil, {evil: evil}, (Rejected(evil, evil),)), Step("attempt", evil, evil))
+    decided = store(tenant, decision=steps, model_served="m")
+    for path in ("/logs", f"/logs/{row.id}", f"/logs/{preview.id}", f"/logs/{decided.id}"):
         answer = client.get(path)
         assert b"<script" not in answer.content
         assert b"&lt;script&gt;" in answer.content
@@ -176,3 +178,30 @@ def test_a_huge_body_is_cut_and_says_so(tenant, client, monkeypatch):
     answer = client.get(f"/logs/{row.id}")
     assert b"x" * 150 not in answer.content
     assert "The first 100 characters" in Page(answer).text
+
+
+def test_a_log_shows_how_the_request_was_decided(tenant, client):
+    key = make_key(tenant, name="Batch job").row
+    steps = (
+        Step("config", "", "pc-1", "the API key's default", us=40),
+        Step(
+            "loadbalance", "config", "config.targets[1]", "drawn by weight", {"draw": 0.7, "weights": [1.0, 1.0]},
+            (Rejected("config.targets[0]", "its circuit breaker is open"),), 1500,
+        ),
+        Step("attempt", "config.targets[1]", "openai", "the target", {"status": 200}, us=2000),
+    )  # fmt: skip
+    page = Page(client.get(f"/logs/{store(tenant, decision=steps, api_key=str(key.pk), price_id='p-1').id}"))
+    assert "Answered 200 by openai/gpt-4o-mini-2024-07-18; under pc-1 (the API key's default)" in page.text
+    assert "API key Batch job : the API key that the request presented Config after 0.0 ms pc-1 :" in page.text
+    assert (
+        "Load balancing config after 1.5 ms config.targets[1] : drawn by weight draw 0.7 weights 1.0, 1.0 "
+        "Not config.targets[0] : its circuit breaker is open"
+    ) in page.text
+    assert "Price p-1 : priced cost $0.000384" in page.text
+    assert len([given for given in page.all("ol") if given.get("class") == "steps"]) == 1
+
+
+def test_a_log_without_a_trace_says_so(tenant, client):
+    page = Page(client.get(f"/logs/{store(tenant).id}"))
+    assert "Decision The gateway that served this request recorded no decision trace." in page.text
+    assert page.all("ol") == []

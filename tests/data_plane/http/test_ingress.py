@@ -1,10 +1,11 @@
 import asyncio
+import gzip
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from data_plane.http.ingress import call_of, headers_of, read_body
+from data_plane.http.ingress import call_of, headers_of, read_body, upload_of
 from shared.errors import BadRequest, BodyTooLarge
 
 LIMIT = 1000
@@ -100,3 +101,162 @@ async def test_the_limit_counts_for_told_and_untold_lengths(server, size, kind, 
 async def test_a_body_that_cannot_be_unpacked_is_refused(server):
     outcome = await post(server, b"not gzip", b"content-encoding: gzip", length(b"not gzip"))
     assert type(outcome) is BadRequest
+
+
+# bodies that are read while they arrive
+
+
+class Uploads:
+    """A server that goes through an upload piece by piece; `told` is what came of it."""
+
+    def __init__(self, limit, silence_s, go_on):
+        self.limit, self.silence_s, self.go_on = limit, silence_s, go_on
+        self.pieces, self.told = [], asyncio.get_running_loop().create_future()
+        self.begun = asyncio.Event()
+
+    async def handle(self, made):
+        try:
+            upload = upload_of(made, self.limit, silence_s=self.silence_s)
+            async for piece in upload:
+                self.pieces.append(piece)
+                self.begun.set()
+                await self.go_on.wait()
+            self.told.set_result(b"".join(self.pieces))
+            with pytest.raises(BadRequest, match="again"):
+                aiter(upload)
+        except (BadRequest, BodyTooLarge, asyncio.CancelledError) as error:
+            self.told.set_result(error)
+        return web.Response()
+
+
+@pytest.fixture
+async def uploads():
+    """Return a maker of (what the server saw, writer of a connection to it)."""
+    open_ends = []
+
+    async def made(limit=LIMIT, *, silence_s=5.0, go_on=None, cancels=True):
+        if go_on is None:
+            go_on = asyncio.Event()
+            go_on.set()
+        seen = Uploads(limit, silence_s, go_on)
+        # The limit for bodies that are read whole does not count here.
+        app = web.Application(client_max_size=10)
+        app.router.add_post("/", seen.handle)
+        runner = web.AppRunner(app, handler_cancellation=cancels, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        _, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+        open_ends.append((runner, writer))
+        return seen, writer
+
+    yield made
+    for runner, writer in open_ends:
+        writer.transport.abort()
+        await runner.cleanup()
+
+
+def begin(*headers):
+    return b"\r\n".join([b"POST / HTTP/1.1", b"host: x", *headers, b"", b""])
+
+
+CHUNKED = b"transfer-encoding: chunked"
+
+
+async def outcome_of(uploads, *sent, limit=LIMIT, **how):
+    seen, writer = await uploads(limit, **how)
+    for part in sent:
+        writer.write(part)
+    return await asyncio.wait_for(seen.told, 5)
+
+
+@pytest.mark.parametrize("kind", [b"multipart/form-data; boundary=x", b"audio/mpeg", b"application/json"])
+async def test_an_upload_of_any_kind_is_read_as_it_came(uploads, kind):
+    body = bytes(range(256))
+    typed = b"content-type: " + kind
+    assert await outcome_of(uploads, begin(length(body), typed), body) == body
+    assert await outcome_of(uploads, begin(CHUNKED, typed), b"100\r\n" + body + b"\r\n0\r\n\r\n") == body
+    assert await outcome_of(uploads, begin()) == b""
+
+
+async def test_the_pieces_of_an_upload_are_there_before_its_end(uploads):
+    seen, writer = await uploads()
+    writer.write(begin(length(b"one two")) + b"one ")
+    await asyncio.wait_for(seen.begun.wait(), 5)
+    assert seen.pieces == [b"one "]
+    writer.write(b"two")
+    assert await asyncio.wait_for(seen.told, 5) == b"one two"
+
+
+async def test_a_packed_upload_comes_unpacked(uploads):
+    packed = gzip.compress(b"x" * 500)
+    assert await outcome_of(uploads, begin(length(packed), b"content-encoding: gzip"), packed) == b"x" * 500
+
+
+@pytest.mark.parametrize(("size", "kind"), [(LIMIT, bytes), (LIMIT + 1, BodyTooLarge)])
+async def test_an_upload_has_a_limit_told_untold_or_packed(uploads, size, kind):
+    body = b"x" * size
+    packed = gzip.compress(body)
+    for sent in (
+        begin(length(body)) + body,
+        begin(CHUNKED) + b"%x\r\n" % size + body + b"\r\n0\r\n\r\n",
+        begin(length(packed), b"content-encoding: gzip") + packed,
+    ):
+        assert type(await outcome_of(uploads, sent)) is kind
+
+
+async def test_an_upload_that_says_it_is_too_large_is_refused_before_it_is_read(uploads):
+    seen, writer = await uploads(LIMIT)
+    writer.write(begin(b"content-length: %d" % (LIMIT + 1)))
+    assert type(await asyncio.wait_for(seen.told, 5)) is BodyTooLarge
+    assert seen.pieces == []
+
+
+@pytest.mark.parametrize("half", [begin(CHUNKED) + b"4\r\nhalf\r\n", begin(b"content-length: 10") + b"half"])
+@pytest.mark.parametrize("hangs_up", [lambda writer: writer.close(), lambda writer: writer.transport.abort()])
+@pytest.mark.parametrize(("cancels", "told"), [(False, BadRequest), (True, asyncio.CancelledError)])
+async def test_an_upload_whose_caller_hangs_up_never_looks_whole(uploads, half, hangs_up, cancels, told):
+    seen, writer = await uploads(cancels=cancels)
+    writer.write(half)
+    await asyncio.wait_for(seen.begun.wait(), 5)
+    hangs_up(writer)
+    assert type(await asyncio.wait_for(asyncio.shield(seen.told), 5)) is told
+
+
+@pytest.mark.parametrize("rest", [b"", b"zz\r\nabc\r\n", b"3\r\nabcdef\r\n", b"-1\r\n"])
+async def test_an_upload_that_does_not_go_on_as_it_should_is_a_bad_request(uploads, rest):
+    seen, writer = await uploads(silence_s=0.1)
+    writer.write(begin(CHUNKED) + b"4\r\nhalf\r\n")
+    await asyncio.wait_for(seen.begun.wait(), 5)
+    writer.write(rest)
+    assert type(await asyncio.wait_for(seen.told, 5)) is BadRequest
+
+
+async def test_an_upload_that_cannot_be_unpacked_is_a_bad_request(uploads):
+    sent = begin(length(b"not gzip"), b"content-encoding: gzip") + b"not gzip"
+    assert type(await outcome_of(uploads, sent)) is BadRequest
+
+
+async def test_a_caller_is_held_up_by_a_provider_that_does_not_take_its_upload(uploads):
+    total = 64 * 1024 * 1024
+    go_on = asyncio.Event()
+    seen, writer = await uploads(total, go_on=go_on)
+    writer.write(begin(b"content-length: %d" % total))
+    written, before = 0, -1
+
+    async def pour():
+        nonlocal written
+        while written < total:
+            writer.write(bytes(65536))
+            written += 65536
+            await writer.drain()
+
+    pouring = asyncio.create_task(pour())
+    while written != before:
+        before = written
+        await asyncio.sleep(0.1)
+    assert written < total / 2
+    assert max(map(len, seen.pieces)) < 1024 * 1024
+    go_on.set()
+    assert len(await asyncio.wait_for(seen.told, 20)) == total
+    assert max(map(len, seen.pieces)) < 1024 * 1024
+    await pouring

@@ -281,9 +281,9 @@ async def test_a_caller_that_hangs_up_cancels_the_upstream_call(tmp_path, monkey
     made = []
     sent = Connection.send
 
-    async def remembered(self, request):
+    async def remembered(self, *parts, **rest):
         made.append(self)
-        await sent(self, request)
+        await sent(self, *parts, **rest)
 
     monkeypatch.setattr(Connection, "send", remembered)
     gone = asyncio.Event()

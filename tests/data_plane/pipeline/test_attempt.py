@@ -23,7 +23,9 @@ async def attempt(*replies, headers=None, body=None, target=None):
         exchange = kit.exchange(kit.call(headers, body or CHAT))
         async with deps_of(snapshot) as deps:
             exchange.principal = authenticate(exchange.call, snapshot, frozenset())
-            job = exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo)
+            job = exchange.job = resolve(
+                exchange.call, exchange.principal, snapshot, deps.memo, trace=exchange.decision
+            )
             step = Attempt(target or Target("config"), 0, 0.0)
             outcome = await make_attempt(step, job, exchange, snapshot, deps)
         return outcome, exchange, fake.seen
@@ -46,7 +48,7 @@ async def test_the_provider_gets_its_key_the_body_and_nothing_of_the_caller():
         "accept-encoding": "br",
     }
     _, _, (seen,) = await attempt(headers=sent)
-    assert set(seen.headers) == {"host", "content-type", "content-length", "authorization"}
+    assert set(seen.headers) == {"host", "content-type", "content-length", "authorization", "traceparent"}
     assert seen.headers["authorization"] == f"Bearer {KEYS['openai']}"
     assert seen.json == {**CHAT, "model": "gpt-4o"}
 
@@ -69,7 +71,7 @@ async def test_headers_are_forwarded_by_name_except_those_that_are_the_gateways(
     target = Target("config", forward_headers=tuple(names) if where == "target" else ("x-other",))
     _, _, (seen,) = await attempt(headers=sent, target=target)
     assert seen.headers["x-mine"] == "1"
-    assert set(seen.headers) == {"host", "content-type", "content-length", "authorization", "x-mine"}
+    assert set(seen.headers) == {"host", "content-type", "content-length", "authorization", "traceparent", "x-mine"}
     assert "of-the-caller" not in seen.headers["authorization"]
 
 
@@ -82,7 +84,7 @@ async def test_the_key_to_this_gateway_is_never_forwarded(name):
         exchange = kit.exchange(call)
         async with deps_of(snapshot) as deps:
             exchange.principal = authenticate(call, snapshot, frozenset())
-            job = resolve(call, exchange.principal, snapshot, deps.memo)
+            job = resolve(call, exchange.principal, snapshot, deps.memo, trace=exchange.decision)
             await make_attempt(Attempt(Target("config"), 0, 0.0), job, exchange, snapshot, deps)
         assert kit.KEY_TEXT not in str(fake.seen[0].headers)
 
@@ -215,7 +217,7 @@ async def test_a_refusal_before_the_call_sends_nothing():
         exchange = kit.exchange(kit.call(body=CHAT))
         async with deps_of(snapshot) as deps:
             exchange.principal = authenticate(exchange.call, snapshot, frozenset())
-            job = resolve(exchange.call, exchange.principal, snapshot, deps.memo)
+            job = resolve(exchange.call, exchange.principal, snapshot, deps.memo, trace=exchange.decision)
             with pytest.raises(BadRequest):
                 await make_attempt(
                     Attempt(Target("config.targets[0]", provider="nonesuch"), 0, 0.0), job, exchange, snapshot, deps

@@ -37,7 +37,7 @@ async def driven(fakes, config, *, body=None, watch=None):
     exchange = kit.exchange(kit.call({"x-portkey-config": json.dumps(config)}, asked))
     async with deps_of(snapshot) as deps:
         exchange.principal = authenticate(exchange.call, snapshot, frozenset())
-        exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo)
+        exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo, trace=exchange.decision)
         answer = await drive(exchange.job, exchange, snapshot, deps)
         if watch:
             await watch(answer, deps)

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_plane.core.job import Principal
-from data_plane.pipeline.resolve import PlanMemo, UnknownConfig, decode_body, resolve
+from data_plane.pipeline.plans import PlanMemo, UnknownConfig
+from data_plane.pipeline.resolve import decode_body, resolve
 from shared.errors import BadRequest, InlineBlocked, InvalidConfig, InvalidJson
+from shared.routing.decision import DecisionTrace
 from shared.routing.plan import Fallback
 from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
@@ -18,8 +20,14 @@ PRINCIPAL = Principal(
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def job(headers=None, body=None, principal=PRINCIPAL, raw=None):
-    return resolve(kit.call(headers, body or CHAT, raw=raw), principal, SNAPSHOT, PlanMemo())
+def job(headers=None, body=None, principal=PRINCIPAL, raw=None, trace=None):
+    return resolve(
+        kit.call(headers, body or CHAT, raw=raw),
+        principal,
+        SNAPSHOT,
+        PlanMemo(),
+        trace=trace or DecisionTrace(lambda: 0.0),
+    )
 
 
 def keyed(**changes):
@@ -41,7 +49,7 @@ def test_an_inline_config_is_compiled_once_for_its_text():
 def test_inline_configs_cannot_fill_the_memory():
     memo = PlanMemo()
     for number in range(600):
-        memo.plan(json.dumps({"provider": "openai", "name": str(number)}))
+        memo.plan(json.dumps({"provider": "@main", "name": str(number)}))
     assert len(memo._plans) <= 256
 
 
@@ -184,4 +192,4 @@ def test_the_callers_own_provider_key_is_a_secret():
 
 def test_the_gateways_key_alone_is_never_a_provider_key():
     made = kit.call({"authorization": f"Bearer {kit.KEY_TEXT}", "x-portkey-provider": "openai"}, CHAT, key=None)
-    assert resolve(made, PRINCIPAL, SNAPSHOT, PlanMemo()).choice.key is None
+    assert resolve(made, PRINCIPAL, SNAPSHOT, PlanMemo(), trace=DecisionTrace(lambda: 0.0)).choice.key is None

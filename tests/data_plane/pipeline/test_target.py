@@ -3,7 +3,7 @@ import time
 import pytest
 
 from data_plane.core.job import Choice, Job, Principal
-from data_plane.pipeline.target import UnknownProvider, locate, shape_body, split_model
+from data_plane.pipeline.target import UnknownProvider, locate
 from data_plane.providers.registry import load_providers
 from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
 from shared.redact import Secret
@@ -95,14 +95,6 @@ def test_the_model_that_is_forced_wins_then_the_target_then_the_headers_then_the
 )
 def test_a_saved_provider_may_be_written_with_and_without_its_sign(target):
     assert named(find(target)) == "@main"
-
-
-@pytest.mark.parametrize(("model", "parts"), [
-    ("gpt-4o", (None, "gpt-4o")), ("org/model", (None, "org/model")), ("@main/gpt-4o", ("main", "gpt-4o")),
-    ("@main/org/model", ("main", "org/model")), ("@main", ("main", "")), ("@main/", ("main", "")), ("@/x", ("", "x")), ("", (None, "")),
-])  # fmt: skip
-def test_a_model_is_split_at_its_first_slash_only_when_it_has_the_sign(model, parts):
-    assert split_model(model) == parts
 
 
 def test_the_provider_gets_the_bare_model():
@@ -281,18 +273,11 @@ def test_the_requests_host_wins_over_the_targets_and_that_over_the_saved_one(hea
 # the body and the facts
 
 
-def test_defaults_give_way_to_the_body_and_overrides_do_not():
-    target = Target(
-        "config", default_params={"a": 1, "b": 1}, override_params={"c": 3}, drop_params=("d", "never-there")
-    )
-    body = {"b": 2, "c": 2, "d": 2}
-    assert shape_body(target, body) == {"a": 1, "b": 2, "c": 3}
-    assert body == {"b": 2, "c": 2, "d": 2}
-
-
-def test_a_body_that_needs_no_shape_is_not_copied():
-    body = {"a": 1}
-    assert shape_body(Target("config"), body) is body
+def test_the_body_is_shaped_as_the_target_wants_it():
+    config = {"virtual_key": "main", "default_params": {"a": 1}, "override_params": {"c": 3}, "drop_params": (("d",),)}
+    assert find(config, body={"c": 2, "d": 2}).body == {
+        "model": "m", "messages": MESSAGES, "a": 1, "c": 3,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("of_job", "of_target", "strict"), [

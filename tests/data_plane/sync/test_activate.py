@@ -32,7 +32,7 @@ def test_a_first_bundle_may_be_of_any_size():
 
 
 def test_the_list_of_quarantined_rows_is_bounded():
-    many = [kit.config(f"pc-{number}", {"provider": "openai"}) for number in range(4000)]
+    many = [kit.config(f"pc-{number}", {"provider": "@main"}) for number in range(4000)]
     raw = {
         "configs": {
             f"{kit.WS}/bad-{number}": msgspec.json.encode({"id": f"{kit.WS}/bad-{number}"}) for number in range(150)

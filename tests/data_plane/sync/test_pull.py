@@ -39,7 +39,7 @@ async def test_a_small_change_fetches_only_what_changed(control, tmp_path):
     made = puller(control, tmp_path)
     await made.take(control.publish(5))
     control.calls.clear()
-    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})]))
+    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})]))
     assert len(control.fetched("blobs")) == 2
     assert seq(made) == 6
 
@@ -60,7 +60,7 @@ async def test_a_flipped_byte_anywhere_is_refused_and_the_old_bundle_stays(contr
     made = puller(control, tmp_path)
     await made.take(control.publish(5))
     known = set(control.files)
-    head = control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})])
+    head = control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})])
     if part == "head":
         code = await refused(made.take(flip(head, 40)))
     else:
@@ -85,7 +85,7 @@ async def test_a_replayed_head_is_refused_also_after_a_restart(control, tmp_path
     made = puller(control, tmp_path)
     old = control.publish(5)
     await made.take(old)
-    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})]))
+    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})]))
     assert await refused(made.take(old)) == "rollback"
     again = puller(control, tmp_path)
     again.load()
@@ -105,7 +105,7 @@ async def test_a_revocation_is_in_force_although_its_bundle_cannot_be_fetched(co
     denied = []
     made = puller(control, tmp_path, denied)
     await made.take(control.publish(5))
-    head = control.publish(6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "openai"})])
+    head = control.publish(6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "@main"})])
     control.files = {path: content for path, content in control.files.items() if not path.startswith("/blobs/")}
     with pytest.raises(ControlUnreachable):
         await made.take(head)
@@ -251,7 +251,7 @@ async def test_the_first_root_must_be_the_pinned_one(control, tmp_path):
 async def test_a_damaged_blob_on_disk_falls_back_to_the_bundle_before_and_is_fetched_again(control, tmp_path):
     made = puller(control, tmp_path)
     await made.take(control.publish(5))
-    head = control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})])
+    head = control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})])
     await made.take(head)
     index = made.live.manifest.sections["configs"].index.d
     path = tmp_path / "bundles" / "blobs" / index[:2] / index
@@ -281,7 +281,7 @@ async def test_a_disk_that_refuses_does_not_hold_up_a_new_bundle(control, tmp_pa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(made._store, "put", refuse)
-    assert await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})]))
+    assert await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})]))
     assert (seq(made), made.persisted, made.fault.code) == (6, (1, 5), "persist_failed")
 
 
@@ -289,7 +289,7 @@ async def test_revocations_are_forgotten_once_a_stored_bundle_knows_of_them(cont
     denied = []
     made = puller(control, tmp_path, denied)
     await made.take(control.publish(5, head={"revoked": ("k:1",)}))
-    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "openai"})]))
+    await made.take(control.publish(6, configs=[kit.config("pc-1", {"provider": "@main"})]))
     assert denied[-1] == frozenset()
 
 

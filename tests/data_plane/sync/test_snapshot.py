@@ -8,7 +8,7 @@ from tests.data_plane import kit
 
 
 def test_a_snapshot_finds_each_kind_of_row():
-    made = kit.snapshot(configs=[kit.config("pc-1", {"provider": "openai"})])
+    made = kit.snapshot(configs=[kit.config("pc-1", {"provider": "@main"})])
     assert made.api_keys.get(str(kit.KEY_ID)).ws == kit.WS
     assert made.virtual_keys.get(f"{kit.WS}/main").provider == "openai"
     assert made.plan(kit.WS, "pc-1").slug == "pc-1"
@@ -17,7 +17,7 @@ def test_a_snapshot_finds_each_kind_of_row():
 
 
 def test_a_config_of_another_workspace_is_not_found():
-    assert kit.snapshot(configs=[kit.config("pc-1", {"provider": "openai"})]).plan("ws-2", "pc-1") is None
+    assert kit.snapshot(configs=[kit.config("pc-1", {"provider": "@main"})]).plan("ws-2", "pc-1") is None
 
 
 def test_a_saved_config_that_cannot_run_says_why():
@@ -28,7 +28,7 @@ def test_a_saved_config_that_cannot_run_says_why():
 
 def test_a_section_that_did_not_change_keeps_its_decoded_rows():
     first = kit.snapshot()
-    second = kit.snapshot(2, previous=first, configs=[kit.config("pc-1", {"provider": "openai"})])
+    second = kit.snapshot(2, previous=first, configs=[kit.config("pc-1", {"provider": "@main"})])
     assert second.api_keys is first.api_keys
     assert second.price_book is first.price_book
     assert second.configs is not first.configs

@@ -55,9 +55,9 @@ async def published(tmp_path):
     control = ControlPlane()
     made = puller(control, tmp_path / "state")
     await made.take(control.publish(4))
-    await made.take(control.publish(5, configs=[kit.config("pc-0", {"provider": "openai"})]))
+    await made.take(control.publish(5, configs=[kit.config("pc-0", {"provider": "@main"})]))
     control.newest = control.publish(
-        6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "openai"})]
+        6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "@main"})]
     )
     frozen(control, tmp_path)
     return control
@@ -87,7 +87,7 @@ async def test_housekeeping_keeps_what_the_kept_bundles_need(tmp_path):
     control = ControlPlane()
     made = puller(control, tmp_path)
     for seq in range(1, 9):
-        await made.take(control.publish(seq, configs=[kit.config(f"pc-{seq}", {"provider": "openai"})]))
+        await made.take(control.publish(seq, configs=[kit.config(f"pc-{seq}", {"provider": "@main"})]))
     store = BundleStore(tmp_path / "bundles")
     kept = sorted(path.stem for path in (tmp_path / "bundles" / "manifests").iterdir())
     assert kept == ["1.6", "1.7", "1.8"]

@@ -76,6 +76,6 @@ class RawServer:
             else:
                 await part(writer)
 
-    def call(self, *, host="127.0.0.1", scheme="http", timeout_ms=None, headers=None, body=b"{}"):
-        url = f"{scheme}://{host}:{self.port}/v1/x"
-        return UpstreamRequest(url, headers or {}, body, stream=False, timeout_ms=timeout_ms)
+    def call(self, *, host="127.0.0.1", scheme="http", timeout_ms=None, headers=None, body=b"{}", query="", **more):
+        url = f"{scheme}://{host}:{self.port}/v1/x" + (f"?{query}" if query else "")
+        return UpstreamRequest(url, headers or {}, body, stream=False, timeout_ms=timeout_ms, **more)

@@ -5,7 +5,8 @@ import zlib
 
 import pytest
 
-from data_plane.upstream.client import UpstreamClient
+from data_plane.core.types import UpstreamRequest
+from data_plane.upstream.client import MAX_REMEMBERED_CHARS, UpstreamClient, _remembered_place
 from data_plane.upstream.connection import HIGH_WATER, MAX_HEAD_BYTES
 from shared.errors import UpstreamBroken, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
 from tests.data_plane.upstream.raw_server import CLOSE, OK, RawServer
@@ -22,9 +23,9 @@ async def client():
     await made.close()
 
 
-async def fetch(client, server, method="POST", **call):
+async def fetch(client, server, **call):
     """Return (status, body, headers) of one whole call."""
-    response = await client.send(server.call(**call), method)
+    response = await client.send(server.call(**call))
     try:
         return response.status, await asyncio.wait_for(response.read(), 10), dict(response.headers)
     finally:
@@ -364,9 +365,90 @@ async def test_a_request_is_sent_as_it_was_made(client):
             b"content-length: 7",
         }
         assert lines[-1] == b'{"m":1}'
-        await fetch(client, server, "GET", body=b"")
+        await fetch(client, server, method="GET", body=b"")
         assert server.requests[1].startswith(b"GET /v1/x HTTP/1.1\r\n")
         assert b"content-length" not in server.requests[1]
+
+
+@pytest.mark.parametrize(("method", "body", "framed"), [
+    ("GET", b"", False), ("HEAD", b"", False), ("DELETE", b"", False), ("OPTIONS", b"", False),
+    ("POST", b"", True), ("PUT", b"", True), ("PATCH", b"", True),
+    ("GET", b"x", True), ("DELETE", b"x", True), ("OPTIONS", b"x", True), ("PUT", b"x", True), ("PATCH", b"x", True),
+])  # fmt: skip
+async def test_every_method_is_sent_with_the_length_of_its_body_when_it_has_or_should_have_one(
+    client, method, body, framed
+):
+    async with RawServer(b"HTTP/1.1 204 X\r\n\r\n") as server:
+        assert (await fetch(client, server, method=method, body=body))[0] == 204
+        head, _, sent = server.requests[0].partition(b"\r\n\r\n")
+        assert head.startswith(method.encode() + b" /v1/x HTTP/1.1\r\n")
+        assert (head.count(b"content-length: %d" % len(body)), sent) == (int(framed), body)
+
+
+@pytest.mark.parametrize("method", ["", "GET /evil HTTP/1.1\r\nx:", "GE T", "G\r\nX"])
+async def test_a_method_that_could_end_its_line_is_not_sent(client, method):
+    async with RawServer(OK) as server:
+        with pytest.raises(UpstreamUnreachable):
+            await fetch(client, server, method=method)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Content-Length", "content-length", "Transfer-Encoding", "transfer-encoding", "HOST", "connection", "expect"],
+)
+async def test_the_length_and_the_way_of_a_request_are_the_clients_to_write(client, name):
+    async with RawServer(OK) as server:
+        await fetch(client, server, headers={name: "99", "x-a": "1"}, body=b"{}")
+        assert set(server.requests[0].split(b"\r\n")[1:-2]) == {
+            b"host: 127.0.0.1:%d" % server.port, b"x-a: 1", b"content-length: 2",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("head", [
+    b"content-length: 5000\r\n", b"content-length: 0\r\n", b"transfer-encoding: chunked\r\n", b"", b"content-encoding: gzip\r\ncontent-length: 9\r\n",
+    b"content-encoding: br\r\n",
+])  # fmt: skip
+@pytest.mark.parametrize("behind", [b"", b"evil!", b"HTTP/1.1 500 No\r\nx-evil: 1\r\ncontent-length: 0\r\n\r\n"])
+async def test_an_answer_to_head_ends_with_its_head_whatever_the_head_says(client, head, behind):
+    async with RawServer(HEAD + b"x-a: 1\r\n" + head + b"\r\n" + behind, OK) as server:
+        status, body, headers = await fetch(client, server, method="HEAD", body=b"")
+        assert (status, body, headers["x-a"], "x-evil" in headers) == (200, b"", "1", False)
+        await asyncio.wait_for(server.lost.wait(), 5)
+        assert (await fetch(client, server))[1] == b"ok"
+
+
+async def test_a_connection_whose_request_has_not_left_when_its_answer_is_there_is_not_used_again(client):
+    async def refuses(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        answered.append(writer)
+        await asyncio.Event().wait()
+
+    tasks, answered = [], []
+    server = await asyncio.start_server(
+        lambda reader, writer: tasks.append(asyncio.create_task(refuses(reader, writer))), "127.0.0.1", 0, limit=65536
+    )
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    for _ in range(2):
+        response = await client.send(UpstreamRequest(url, {}, bytes(32 * 1024 * 1024), stream=False, timeout_ms=None))
+        assert await response.read() == b"ok"
+    assert len(answered) == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for writer in answered:
+        writer.transport.abort()
+    server.close()
+
+
+async def test_a_long_url_is_sent_as_it_is_and_not_remembered(client):
+    async with RawServer(OK, OK, OK) as server:
+        known = _remembered_place.cache_info().currsize
+        for _ in range(2):
+            await fetch(client, server, query="q=" + "y" * MAX_REMEMBERED_CHARS)
+        assert server.requests[1].startswith(b"POST /v1/x?q=" + b"y" * MAX_REMEMBERED_CHARS + b" HTTP/1.1\r\n")
+        assert _remembered_place.cache_info().currsize == known
 
 
 async def test_a_large_request_arrives_whole(client):

@@ -133,6 +133,51 @@ async def test_a_name_that_points_to_a_private_address_is_refused():
     await pool.close()
 
 
+class Lookup:
+    """The system's resolver; every name has the address of `found`."""
+
+    found = "127.0.0.1"
+
+    async def resolve(self, _host, _port, _family):
+        return [{"host": self.found}]
+
+    async def close(self):
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    "inside", ["127.0.0.2", "169.254.169.254", "64:ff9b::a9fe:a9fe", "::ffff:127.0.0.1", "fe80::1%lo"]
+)
+async def test_a_name_that_turns_inside_is_refused_at_its_next_look_up(pool, clock, inside):
+    lookup = pool._resolver._inner = Lookup()
+    async with RawServer() as server:
+        place = origin(server, "rebound.example")
+        (await pool.connect(place)).close()
+        lookup.found = inside
+        clock.now += RESOLVED_S - 1
+        (await pool.connect(place)).close()
+        assert server.connections == 2
+        clock.now += 1
+        with pytest.raises(AddressRefused):
+            await pool.connect(place)
+
+
+@pytest.mark.parametrize(
+    "metadata", ["64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::ffff:169.254.169.254", "fd00:ec2::254"]
+)
+async def test_a_trusted_name_does_not_lead_to_metadata_behind_a_translator(pool, metadata):
+    pool._resolver._inner = Lookup()
+    pool._resolver._inner.found = metadata
+    with pytest.raises(AddressRefused):
+        await pool.connect(Origin("http", "two.example", 80))
+
+
+@pytest.mark.parametrize("spelling", ["127.2", "0x7f.2", "2130706434", "0177.0.0.2"])
+async def test_a_number_that_the_system_reads_as_a_private_address_is_refused(pool, spelling):
+    with pytest.raises(AddressRefused):
+        await pool.connect(Origin("http", spelling, 80))
+
+
 class Names:
     """Stands where the guarded resolver stands; counts what it is asked."""
 

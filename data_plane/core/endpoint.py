@@ -1,0 +1,44 @@
+"""The endpoints that the gateway understands: what their bodies must have, and which operation of a provider they are.
+
+Every other path is forwarded as it came.  Source: `contract.md` 3.1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+#: The operation of what is forwarded unread.
+PROXY: Final = "proxy"
+#: The endpoint whose body says which operation it is.
+UNIVERSAL: Final = "universal"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation: the path callers use, the fields without which it makes no sense, whether it can stream."""
+
+    operation: str
+    path: str
+    required: Mapping[str, tuple[tuple[type, ...], str]]
+    streams: bool = False
+
+
+_TEXT: Final = ((str,), "a string")
+_TEXTS: Final = ((str, list), "a string or an array")
+
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    endpoint.operation: endpoint
+    for endpoint in (
+        Endpoint("chat", "/v1/chat/completions", {"messages": ((list,), "an array")}, streams=True),
+        Endpoint("complete", "/v1/completions", {"prompt": _TEXTS}, streams=True),
+        Endpoint("embed", "/v1/embeddings", {"input": _TEXTS}),
+        Endpoint("image", "/v1/images/generations", {"prompt": _TEXT}),
+        Endpoint("speech", "/v1/audio/speech", {"input": _TEXT}),
+    )
+}
+#: `type` of a universal call → operation.
+UNIVERSAL_TYPES: Final[Mapping[str, str]] = {
+    "chat": "chat", "completion": "complete", "embedding": "embed", "image": "image", "audio": "speech",
+}  # fmt: skip
+#: Operations whose bodies may be passed through unread (`contract.md` 1.9).
+NITRO: Final = frozenset({"chat", "embed", "messages", "responses"})

@@ -1,0 +1,112 @@
+"""What goes out to the provider?  Destination + job → one HTTP request, translated, or as it came.
+
+Which of the caller's headers reach a provider is decided here (and in `forward.py` for calls that are not read): those
+that the provider knows, those that the caller or the config wants forwarded, and where the call stands in its trace.
+"""
+
+from typing import Final
+
+import orjson
+
+from data_plane.core.job import Job, Raw
+from data_plane.core.types import UpstreamRequest
+from data_plane.pipeline.forward import forward_headers, forward_url
+from data_plane.pipeline.target import Destination
+from data_plane.providers.base import Operation
+from shared import wire
+from shared.routing.plan import Target
+from shared.trace import TRACEPARENT, TRACESTATE, Trace, baggage_of, traceparent_of
+
+BAGGAGE: Final = "baggage"
+#: Headers that are the gateway's to set on an upstream call, whatever a caller wants forwarded.
+_NEVER_FORWARDED: Final = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "metadata-flavor",
+     "x-aws-ec2-metadata-token", "x-google-metadata-request", "accept-encoding"}
+)  # fmt: skip
+
+
+def _put_trace(headers: dict[str, str], job: Job, trace: Trace, propagates: frozenset[str]) -> None:
+    """Write where the call stands; `propagates` names the W3C headers that leave the gateway."""
+    if TRACEPARENT in propagates and (parent := traceparent_of(trace)) is not None:
+        headers[TRACEPARENT] = parent
+        if trace.tracestate:
+            headers[TRACESTATE] = trace.tracestate
+    if BAGGAGE in propagates and (baggage := baggage_of(job.metadata)) is not None:
+        headers[BAGGAGE] = baggage
+
+
+def _put_forwarded(headers: dict[str, str], destination: Destination, target: Target, job: Job) -> None:
+    caller = destination.facts.headers
+    forwarded = job.forward_headers if job.forward_headers is not None else target.forward_headers
+    # Alone, these headers carry the caller's key to this gateway, which no provider may see.
+    ours = () if wire.API_KEY in caller else ("authorization", "x-api-key")
+    for name in forwarded:
+        if name in caller and name not in _NEVER_FORWARDED and name not in ours and not name.startswith(wire.PREFIX):
+            headers[name] = caller[name]
+
+
+def _translated_headers(destination: Destination) -> dict[str, str]:
+    provider, caller = destination.provider, destination.facts.headers
+    headers = {"content-type": "application/json", **provider.default_headers}
+    for name in provider.caller_headers:
+        value = caller.get(wire.PREFIX + name) or caller.get(name)
+        if value:
+            headers[name] = value
+    if provider.headers is not None:
+        headers.update(provider.headers(destination.facts))
+    return headers
+
+
+def _raw_headers(destination: Destination, raw: Raw) -> dict[str, str]:
+    facts = destination.facts
+    headers = forward_headers(facts.headers, destination.provider, facts, None, streamed=raw.upload is not None)
+    # The caller's own place in the trace is not this call's.
+    for name in (TRACEPARENT, TRACESTATE, BAGGAGE):
+        headers.pop(name, None)
+    return headers
+
+
+def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes:
+    """Return the body as it came, unless the target or a `@slug` in its model changes it."""
+    body, model = destination.body, destination.facts.model
+    if not body or (body is job.body and body.get("model") in {None, model}):
+        return raw.content
+    return orjson.dumps({**body, "model": model} if "model" in body else body)
+
+
+def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:
+    if raw.target is None:
+        assert operation is not None  # noqa: S101 -- only what is forwarded has none, and that has a target
+        return destination.base_url + operation.path
+    path, _, query = raw.target.partition("?")
+    return forward_url(destination.base_url, path, query)
+
+
+def upstream_request(
+    destination: Destination, target: Target, job: Job, trace: Trace, propagates: frozenset[str]
+) -> UpstreamRequest:
+    """Return the request of one attempt; raises GatewayError for what cannot be translated or sent on."""
+    operation, facts, raw = destination.operation, destination.facts, job.raw
+    if raw is not None:
+        url, headers, body = (
+            _raw_url(destination, operation, raw),
+            _raw_headers(destination, raw),
+            _raw_body(destination, job, raw),
+        )
+    else:
+        assert operation is not None  # noqa: S101 -- only what is forwarded has none
+        url, headers = destination.base_url + operation.path, _translated_headers(destination)
+        body = orjson.dumps(operation.encode(destination.body, facts))
+    _put_trace(headers, job, trace, propagates)
+    _put_forwarded(headers, destination, target, job)
+    if destination.credential.key is not None:
+        destination.provider.authorise(destination.credential.key, headers)
+    return UpstreamRequest(
+        url=url,
+        headers=headers,
+        body=body,
+        stream=facts.stream,
+        timeout_ms=job.timeout_ms if job.timeout_ms is not None else target.timeout_ms,
+        method="POST" if raw is None else raw.method,
+        upload=None if raw is None else raw.upload,
+    )
