@@ -1,13 +1,13 @@
 """Errors that callers see, and their one JSON shape.
 
     GatewayError
-    ├── BadRequest 400 ── InvalidJson, InvalidConfig, InlineBlocked, Unsupported
+    ├── BadRequest 400 ── InvalidJson, InvalidConfig, InlineBlocked, Unsupported, HostRefused
     ├── Unauthenticated 401
     ├── Forbidden 403
     ├── NotFound 404
     ├── BodyTooLarge 413
     ├── UpstreamTimeout 408
-    ├── UpstreamUnreachable 502, UpstreamInvalid 502, UpstreamBroken 502
+    ├── UpstreamUnreachable 502, UpstreamInvalid 502, UpstreamBroken 502, ConnectTimeout 503
     └── Unavailable 503 ── NotReady, Quarantined, Draining
 
 Status and code belong to the class, the sentence to the instance.  A sentence never holds a secret, an internal
@@ -89,6 +89,13 @@ class Unsupported(BadRequest):
     final = False
 
 
+class HostRefused(BadRequest):
+    """The provider's host leads to an address that must not be reached; another target may have a better one."""
+
+    code = "invalid_custom_host"
+    final = False
+
+
 class Unauthenticated(GatewayError):
     """No valid API key was presented."""
 
@@ -138,6 +145,13 @@ class UpstreamUnreachable(GatewayError):
     status = 502
     code = "upstream_unreachable"
     final = False
+
+
+class ConnectTimeout(UpstreamUnreachable):
+    """The provider did not take up the connection in time."""
+
+    status = 503
+    code = "upstream_connect_timeout"
 
 
 class UpstreamInvalid(GatewayError):

@@ -70,16 +70,23 @@ def plan_of_row(config: Config) -> Plan:
     return compile_plan(parse_config(config.body), slug=config.slug, version=version, key=key)
 
 
-def leaves(node: Node) -> Iterator[Target]:
-    """Yield every target that can be called; one that several conditions lead to comes several times."""
-    if isinstance(node, Target):
-        yield node
-        return
-    below = [child for _, child in node.arms] if isinstance(node, Conditional) else node.children
-    for child in below:
-        yield from leaves(child)
-    if isinstance(node, Conditional) and node.default is not None:
-        yield from leaves(node.default)
+def leaves(root: Node) -> Iterator[Target]:
+    """Yield every target that can be called, once, in the order of the config's paths at each level."""
+    waiting, seen = [root], {root.path}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Target):
+            yield node
+            continue
+        below = _below(node) if isinstance(node, Conditional) else node.children
+        # Many conditions may lead to one node, on every level: followed each time, that would be without end.
+        fresh = {child.path: child for child in below if child.path not in seen}
+        seen |= fresh.keys()
+        waiting += reversed(fresh.values())
+
+
+def _below(node: Conditional) -> list[Node]:
+    return [child for _, child in node.arms] + ([node.default] if node.default else [])
 
 
 class _Targets:
@@ -106,7 +113,7 @@ class _Targets:
         if paths:
             faults.add(where, f"Several targets are called so; say which: {_listed(paths)}")
         else:
-            faults.add(where, f"No such target; there are: {_listed(list(self.by_path))}")
+            faults.add(where, f"No target that can be reached; those that can: {_listed(list(self.by_path))}")
         return None
 
 

@@ -14,7 +14,14 @@ from data_plane.upstream.connection import Connection
 from data_plane.upstream.pool import Origin, Pool
 from data_plane.upstream.ssrf import AddressRefused
 from data_plane.upstream.upload import FramedUpload, stated_length
-from shared.errors import UpstreamBroken, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
+from shared.errors import (
+    ConnectTimeout,
+    HostRefused,
+    UpstreamBroken,
+    UpstreamInvalid,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 CONNECT_TIMEOUT_S: Final = 10.0
 #: How long a provider may be silent before its head, and between two pieces of a body, unless a timeout is set.
@@ -177,9 +184,9 @@ class UpstreamClient:
         try:
             return await self._pool.connect(origin)
         except AddressRefused:
-            raise UpstreamUnreachable("The provider's address is not allowed.") from None
+            raise HostRefused("Invalid custom host", path="custom_host") from None
         except TimeoutError:
-            raise UpstreamUnreachable("The provider cannot be reached in time.") from None
+            raise ConnectTimeout("The provider cannot be reached in time.") from None
         except (OSError, UnicodeError):
             raise UpstreamUnreachable("The provider cannot be reached.") from None
 

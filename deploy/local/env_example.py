@@ -14,7 +14,7 @@ from deploy.local import plan
 from shared.env import REGISTRY, Setting
 
 EXAMPLE: Final = plan.REPOSITORY / "deploy" / "env.example"
-_MODULES: Final = ("control_plane.settings", "control_plane.logs.settings", "data_plane.settings")
+_MODULES: Final = ("shared.settings", "control_plane.settings", "control_plane.logs.settings", "data_plane.settings")
 _SCHEMES: Final = ("GATEHOUSE_", "TRUSTED_", "DATABASE_", "REDIS_", "DJANGO_")
 _PLACEHOLDERS: Final[Mapping[str, str]] = {
     "DATABASE_URL": "postgresql://gatehouse:secret@127.0.0.1:5432/gatehouse",

@@ -54,6 +54,15 @@ def event(delta, finish=None):
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
+def last_event():
+    return event({}, "stop") + b"data: [DONE]\n\n"
+
+
+def whole_stream(events, size):
+    """Return all the bytes of a stream's events, which a gateway passes on as they are."""
+    return b"".join(event({"content": text_of_event(number, size)}) for number in range(events)) + last_event()
+
+
 def whole(content):
     message = {"role": "assistant", "content": content}
     return {
@@ -182,7 +191,7 @@ class PacedProvider:
                 await self._put(writer, event({"content": text_of_event(number, size)}))
                 if pause_s:
                     await asyncio.sleep(pause_s)
-            await self._put(writer, event({}, "stop") + b"data: [DONE]\n\n")
+            await self._put(writer, last_event())
             writer.write(b"0\r\n\r\n")
         finally:
             self.open -= 1

@@ -29,12 +29,16 @@ PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
 @dataclass
 class Seen:
-    """A request as it arrived; `headers` have lower-case names, `json` is None for a body that is none."""
+    """A request as it arrived; `headers` have lower-case names, `json` is None for a body that is none.
+
+    `target` is path and query, byte for byte.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    target: str = ""
 
     @property
     def json(self) -> Any:
@@ -169,7 +173,7 @@ class FakeProvider:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        seen = Seen(request.method, request.path, headers, await request.read())
+        seen = Seen(request.method, request.path, headers, await request.read(), request.raw_path)
         self.seen.append(seen)
         reply = self._next(seen)
         if reply.delay_s:

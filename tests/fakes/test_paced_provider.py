@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.fakes.paced_provider import KEY, READ_BYTES, PacedProvider, text_of_event
+from tests.fakes.paced_provider import KEY, READ_BYTES, PacedProvider, text_of_event, whole_stream
 
 
 @contextlib.asynccontextmanager
@@ -38,19 +38,21 @@ async def whole_answer(port, model, **fields):
 
 
 async def streamed(reader):
-    """Return the data of a stream's events."""
+    """Return the bytes of a stream's events."""
     await reader.readuntil(b"\r\n\r\n")
     content = b""
     while size := int(await reader.readline(), 16):
         content += await reader.readexactly(size)
         await reader.readexactly(2)
-    return [line.removeprefix("data: ") for line in content.decode().split("\n\n") if line]
+    return content
 
 
 async def test_a_stream_has_the_named_number_of_events_of_the_named_size_in_order():
     async with serving() as (provider, port):
         reader, writer = await connect(port, "stream-30-500-1", stream=True)
-        *chunks, last, done = await streamed(reader)
+        content = await streamed(reader)
+        assert content == whole_stream(30, 500)
+        *chunks, last, done = [line.removeprefix("data: ") for line in content.decode().split("\n\n") if line]
         texts = [json.loads(chunk)["choices"][0]["delta"]["content"] for chunk in chunks]
         assert texts == [text_of_event(number, 500) for number in range(30)]
         assert {len(text) for text in texts} == {500}

@@ -76,7 +76,9 @@ def test_a_nested_target_is_called_by_its_path_or_name(api):
     config = {"strategy": {"mode": "fallback"}, "targets": [{**FALLBACK, "name": "inner"}, {"provider": "groq"}]}
     told = ask(api, config, answers={"main": 500, "targets[1]": 503})
     assert tried(told) == [("config.targets[0].targets[0]", 500), ("config.targets[1]", 503)]
-    assert refusal(api, config, answers={"inner": 500})[0].startswith("path: answers,inner, message: No such target")
+    assert refusal(api, config, answers={"inner": 500})[0].startswith(
+        "path: answers,inner, message: No target that can be reached"
+    )
 
 
 def test_a_name_that_several_targets_have_is_refused(api):
@@ -260,6 +262,14 @@ def test_more_dropped_parameters_than_can_be_simulated_in_time_are_refused(api):
     assert "drop_params" in refusal(api, {"provider": "openai", "drop_params": [f"p{n}" for n in range(101)]})[0]
 
 
+def test_conditions_that_all_lead_to_one_target_on_every_level_are_no_burden(api):
+    config = {"provider": "openai", "name": "t"}
+    for _ in range(8):
+        strategy = {"mode": "conditional", "conditions": [{"query": {"metadata.a": "b"}, "then": "t"}] * 20}
+        config = {"strategy": {**strategy, "default": "t"}, "targets": [config], "name": "t"}
+    assert ask(api, config, answers={"t": 503})["status"] == 503
+
+
 WORDS = st.sampled_from(["a", "b", "0", "targets[0]", "config", "target 1", "", "é", "openai", "@x/y", "$", "\x7f"])
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | WORDS
@@ -327,3 +337,57 @@ def test_no_question_is_answered_with_a_failure_of_ours(api, question):
     else:
         assert body["object"] == "simulation"
         assert body["attempts"] or body["error"]
+
+
+ROUND = {"attempts": 1, "on_status_codes": [429, 500]}
+TARGETS = st.fixed_dictionaries(
+    {"weight": st.sampled_from([0.5, 1, 1e12])},
+    optional={
+        "virtual_key": st.just("v"), "retry": st.just(ROUND), "override_params": st.just({"model": "@v/m"}),
+        "default_params": st.dictionaries(WORDS, VALUES, max_size=2),
+        "cb_config": st.just({"failure_threshold": 1, "cooldown_interval": 30_000}),
+    },
+)  # fmt: skip
+SOUND_QUERIES = st.dictionaries(
+    st.sampled_from(["metadata.a", "params.a", "params.0", "url.pathname"]),
+    SCALARS | st.builds(lambda wanted: {"$in": [wanted]}, VALUES) | st.builds(lambda wanted: {"$gt": wanted}, VALUES)
+    | st.just({"$regex": "a|é", "$ne": 1}),
+    max_size=2,
+)  # fmt: skip
+MODES = st.fixed_dictionaries(
+    {"mode": st.sampled_from(["single", "fallback", "loadbalance"])},
+    optional={
+        "on_status_codes": st.just([429]),
+        "sticky": st.just({"enabled": True, "hash_fields": ["params.a", "headers.a", "metadata.a"], "ttl": 5}),
+    },
+) | st.builds(
+    lambda query, default: {"mode": "conditional", "conditions": [{"query": query, "then": "t0"}], **default},
+    SOUND_QUERIES, st.sampled_from([{}, {"default": "t0"}]),
+)  # fmt: skip
+
+
+def named(strategy, targets):
+    """A config of targets that are called t0, t1, …"""
+    return {"strategy": strategy, "targets": [{**each, "name": f"t{n}"} for n, each in enumerate(targets)]}
+
+
+SOUND = st.recursive(
+    TARGETS, lambda below: st.builds(named, MODES, st.lists(below, min_size=1, max_size=3)), max_leaves=8
+).flatmap(lambda inner: st.builds(named, MODES, st.just([inner, {"virtual_key": "w"}])))
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    config=SOUND, path=st.sampled_from(["/v1/x", "/é"]), params=st.dictionaries(WORDS, VALUES, max_size=4),
+    metadata=st.dictionaries(WORDS, VALUES, max_size=3),
+    last=st.sampled_from([200, 429, [500, 200], {"status": 429, "retry_after_s": 1}]),
+)  # fmt: skip
+def test_every_request_under_a_sound_config_is_answered(api, config, path, params, metadata, last):
+    request = {"path": path, "body": params, "metadata": metadata}
+    is_reached = config["strategy"]["mode"] in {"fallback", "loadbalance"}
+    told = ask(api, config, request=request, runs=2, answers={"targets[1]": last} if is_reached else {})
+    assert told["attempts"] or told["error"]
+    assert told["target"] == (told["attempts"][-1]["path"] if told["attempts"] else None)
+    assert sum(told["distribution"].values()) == 1

@@ -56,9 +56,7 @@ async def published(tmp_path):
     made = puller(control, tmp_path / "state")
     await made.take(control.publish(4))
     await made.take(control.publish(5, configs=[kit.config("pc-0", {"provider": "@main"})]))
-    control.newest = control.publish(
-        6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "@main"})]
-    )
+    control.newest = control.publish(6, head={"revoked": ("k:1",)}, configs=[kit.config("pc-1", {"provider": "@main"})])
     frozen(control, tmp_path)
     return control
 

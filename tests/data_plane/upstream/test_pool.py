@@ -12,7 +12,7 @@ from data_plane.upstream import pool as pool_module
 from data_plane.upstream.client import UpstreamClient
 from data_plane.upstream.pool import IDLE_S, MAX_IDLE, RESOLVED_S, Origin, Pool
 from data_plane.upstream.ssrf import AddressRefused
-from shared.errors import UpstreamUnreachable
+from shared.errors import HostRefused, UpstreamUnreachable
 from tests.data_plane.upstream.raw_server import OK, RawServer
 
 TRUSTED = frozenset({"127.0.0.1", "localhost", "two.example"})
@@ -127,7 +127,7 @@ async def test_a_name_that_points_to_a_private_address_is_refused():
             await pool.connect(origin(server, "localhost"))
         assert server.connections == 0
     client = UpstreamClient(frozenset())
-    with pytest.raises(UpstreamUnreachable, match="not allowed"):
+    with pytest.raises(HostRefused, match="Invalid custom host"):
         await client.send(server.call(host="localhost"))
     await client.close()
     await pool.close()
