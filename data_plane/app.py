@@ -129,6 +129,7 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             self._metrics.flush()
+            self._metrics.routing(self.deps.breakers, self.deps.sticky)
             self._link.send(Totals(self.deps.recorder.totals()))
 
     async def share(self) -> None:

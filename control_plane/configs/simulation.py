@@ -71,7 +71,7 @@ def plan_of_row(config: Config) -> Plan:
 
 
 def leaves(root: Node) -> Iterator[Target]:
-    """Yield every target that can be called, once, in the order of the config's paths at each level."""
+    """Yield every target that can be called, once, in the order of the config."""
     waiting, seen = [root], {root.path}
     while waiting:
         node = waiting.pop()

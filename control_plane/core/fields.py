@@ -1,6 +1,5 @@
 """Fields that several apps accept: slugs, credentials, limits, and moments in time."""
 
-import json
 import re
 from datetime import datetime
 from typing import Any, Final
@@ -93,17 +92,3 @@ def slug_of(name: str, fallback: str) -> str:
 def iso(moment: datetime | None) -> str | None:
     """Return a moment as the API writes it."""
     return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
-def object_of(value: Any) -> Any:
-    """Return a JSON value that may have come as text; raise ValidationError when that text is no JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value, parse_constant=_refuse_constant)
-    except ValueError:
-        raise serializers.ValidationError("is not JSON") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")

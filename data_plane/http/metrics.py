@@ -9,6 +9,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from shared.routing.breaker import Breakers
+from shared.routing.sticky import StickyMemory
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_UNFLUSHED: Final = 4096
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -32,6 +35,14 @@ class Metrics:
         self.streams = Gauge(
             "gatehouse_streams", "Streams running now.", registry=registry, multiprocess_mode="livesum"
         )
+        self.breakers_open = Gauge(
+            "gatehouse_breakers_open", "Circuit breakers that are open, counted in each worker.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.forgotten = Gauge(
+            "gatehouse_routing_forgotten", "Sticky choices and breakers forgotten because there were too many.",
+            ["kind"], registry=registry, multiprocess_mode="sum",
+        )  # fmt: skip
         self.dropped = Gauge(
             "gatehouse_records_dropped", "Records or bodies lost, by reason.", ["reason"], registry=registry,
             multiprocess_mode="sum",
@@ -71,6 +82,12 @@ class Metrics:
         tokens, self._token_counts = self._token_counts, Counts()
         for (provider, kind), number in tokens.items():
             self._tokens.labels(provider, kind).inc(number)
+
+    def routing(self, breakers: Breakers, sticky: StickyMemory) -> None:
+        """Note how many breakers are open, and what was forgotten."""
+        self.breakers_open.set(breakers.open_count())
+        self.forgotten.labels("breaker").set(breakers.forgotten)
+        self.forgotten.labels("sticky").set(sticky.forgotten)
 
     def render(self) -> bytes:
         """Return the exposition text, of all workers when they share a folder for their counts."""

@@ -58,6 +58,11 @@ class Breakers:
         state = self._states.get(breaker_id)
         return state is not None and state.open_until_s > self._clock()
 
+    def open_count(self) -> int:
+        """Return how many breakers are open now."""
+        now = self._clock()
+        return sum(state.open_until_s > now for state in self._states.values())
+
     def note(self, breaker_id: str, policy: BreakerPolicy, status: int) -> bool:
         """Count one answer; return whether it opened the breaker."""
         failed = is_failure(policy, status)

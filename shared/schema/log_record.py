@@ -38,9 +38,12 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of a decision; `path` is where in the config, `us` when: microseconds after the request's start."""
+    """One step of a decision; `path` is where in the config, `us` when: microseconds after the request's start.
 
-    step: StepKind
+    `step` is a `StepKind` today; a reader takes any word, because the writer may be newer.
+    """
+
+    step: str
     path: str = ""
     chose: str = ""
     why: str = ""

@@ -30,7 +30,7 @@ async def sent(tmp_path, path, raw=b"", *, script=(), headers=None, method="POST
             sections["virtual_keys"] = [kit.msgspec.structs.replace(sections["virtual_keys"][0], models=models)]
         async with gateway(tmp_path, **sections) as gw:
             all_headers = {"x-portkey-api-key": kit.KEY_TEXT, "content-type": "application/json", **(headers or {})}
-            call = gw.session.request(method, gw.url + path, data=raw, headers=all_headers)
+            call = gw.session.request(method, yarl.URL(gw.url + path, encoded=True), data=raw, headers=all_headers)
             async with call as response:
                 body = await response.read()
                 record = gw.recorded.last if gw.recorded.items else None

@@ -14,7 +14,6 @@ from control_plane.core.fields import (
     UsageLimitsField,
     future,
     iso,
-    object_of,
     slug_of,
 )
 
@@ -82,14 +81,3 @@ def test_moments_are_written_in_utc():
 @pytest.mark.parametrize(("name", "slug"), [("Team A!", "team-a"), ("日本", "provider"), ("", "provider")])
 def test_a_slug_is_made_of_a_name(name, slug):
     assert slug_of(name, "provider") == slug
-
-
-def test_an_object_may_come_as_text():
-    assert object_of('{"a": 1}') == {"a": 1}
-    assert object_of({"a": 1}) == {"a": 1}
-
-
-@pytest.mark.parametrize("given", ["{", '{"a": NaN}', '{"a": Infinity}'])
-def test_text_that_is_no_json_is_refused(given):
-    with pytest.raises(ValidationError):
-        object_of(given)
