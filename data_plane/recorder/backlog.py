@@ -128,7 +128,11 @@ class Backlog:
         return last
 
     def next_batch(self) -> Batch | None:
-        """Return the next frames to send, None when there is nothing whole to send now."""
+        """Return the next frames to send, None when there is nothing whole to send now.
+
+        Raises OSError for a segment that cannot be read now, such as one that its writer is renaming: what it holds is
+        not missing, and what follows it has to wait.
+        """
         segments = self._segments()
         frames: list[bytes] = []
         size, first = 0, self._cursor
@@ -157,14 +161,10 @@ class Backlog:
         begin = HEADER_BYTES
         if self._resume is not None and self._resume[:2] == (_start_of(path), expected):
             begin = self._resume[2]
-        try:
-            with path.open("rb") as file:
-                header = file.read(HEADER_BYTES)
-                file.seek(begin)
-                content = file.read()
-        except OSError as fault:
-            log.error("segment_unreadable", segment=path.name, reason=fault.strerror)  # noqa: TRY400 -- the disk's fault
-            return
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+            file.seek(begin)
+            content = file.read()
         if len(header) < HEADER_BYTES:
             return
         offset = 0
@@ -255,7 +255,10 @@ def enforce_cap(folder: Path, max_bytes: int) -> int:
     total = 0
     for path in folder.glob("*/*.*"):
         if path.suffix in _SUFFIXES:
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
             total += stat.st_size
             if path.suffix != ".open":
                 sealed.append((stat.st_mtime, stat.st_size, path))

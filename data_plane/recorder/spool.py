@@ -66,9 +66,12 @@ class SpoolWriter:
         self._retry_at = 0.0
         self._path = self.folder
         self.folder.mkdir(parents=True, mode=0o700)
-        # Held while this process lives: whoever can take it knows that nobody writes here any more.
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Held while this process lives: whoever can take it knows that nobody writes here any more.  Nobody sees it
+        # before it is held, or a reader could take it first and clear the folder away.
+        draft = self.folder / "lock.tmp"
+        self._lock = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.rename(self.folder / "lock")
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
         """Write frames of (kind, payload) with one `write()`; what cannot be written is counted as dropped."""

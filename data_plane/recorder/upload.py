@@ -72,10 +72,15 @@ class Uploader:
 
     async def _carry_on(self, backlog: Backlog) -> None:
         failures = 0
-        while not await asyncio.to_thread(backlog.finish_if_done):
+        while True:
             try:
+                if await asyncio.to_thread(backlog.finish_if_done):
+                    return
                 pause_s = await self._step(backlog)
                 failures = 0
+            except FileNotFoundError:
+                # The writer renamed a segment between a look and a read; another look finds it.
+                pause_s = LOOK_EVERY_S
             except ControlUnreachable as fault:
                 failures += 1
                 most = self._max_backoff_s * (REFUSED_FACTOR if str(fault).startswith("status 4") else 1)

@@ -43,6 +43,15 @@ def unexplained(answered, stored, kills):
     return [record_id for record_id, made in missing if not any(0 <= kill - made <= QUEUED_MS for kill in kills)]
 
 
+def standstill(system, seen):
+    """Return what there is to see when records do not arrive: what waits where, and what the processes last said."""
+    missing = sorted(seen - system.stored().keys())
+    files = [f"{path.relative_to(system.state)} {path.stat().st_size}" for path in system.state.glob("spool/**/*")]
+    said = [f"--- {name}\n{system.programs[name].log.read_text()[-3000:]}" for name in ("gateway", "edge")]
+    running = {name: program.process.poll() for name, program in system.programs.items()}
+    return "\n".join([f"{len(missing)} of {len(seen)} are missing: {missing[:5]}", str(running), *files[:80], *said])
+
+
 @pytest.mark.timeout(420)
 def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
     stop, answered = threading.Event(), []
@@ -71,7 +80,10 @@ def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
         for thread in threads:
             thread.join()
     assert len(seen) > KILLS
-    wait_for(lambda: not seen - system.stored().keys(), "every written record is stored", bound_s=180, every_s=0.5)
+    try:
+        wait_for(lambda: not seen - system.stored().keys(), "every written record is stored", bound_s=180, every_s=0.5)
+    except AssertionError as stalled:
+        raise AssertionError(standstill(system, seen)) from stalled
     counts = system.stored()
     assert {counts[record_id] for record_id in seen} == {1}
     assert set(counts.values()) == {1}

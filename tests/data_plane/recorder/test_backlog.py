@@ -171,3 +171,44 @@ def test_the_cap_deletes_the_oldest_finished_segments_only(tmp_path):
     assert after <= before // 2
     assert len(list(made.folder.glob("*.open"))) == 1
     assert drained(Backlog(made.folder))[0][2] == DROPPED
+
+
+def renamed_under(backlog, monkeypatch):
+    """Have the writer finish its segment and begin the next one just after the reader listed what there is."""
+    listed = backlog._segments()
+    monkeypatch.setattr(backlog, "_segments", lambda: listed)
+
+
+def test_a_segment_that_is_renamed_while_it_is_read_is_no_loss(tmp_path, monkeypatch):
+    made = spooled(tmp_path, 3)
+    backlog = Backlog(made.folder)
+    with monkeypatch.context() as patch:
+        renamed_under(backlog, patch)
+        made.seal()
+        with pytest.raises(FileNotFoundError):
+            backlog.next_batch()
+    made.append([(RECORD, b"four")])
+    assert drained(backlog) == [(seq, seq, RECORD) for seq in range(1, 5)]
+
+
+def test_an_abandoned_stream_whose_segment_cannot_be_read_now_is_not_cleared_away(tmp_path, monkeypatch):
+    made = spooled(tmp_path, 3, close=True)
+    backlog = Backlog(made.folder)
+
+    def refused(*_args, **_rest):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            backlog.finish_if_done()
+    assert len(drained(backlog)) == 3
+
+
+def test_the_cap_does_not_stumble_over_a_segment_that_is_gone(tmp_path, monkeypatch):
+    made = spooled(tmp_path, 300, per_segment=1000, close=True)
+    listed = list((tmp_path / "usage").glob("*/*.*"))
+    listed[0].unlink()
+    monkeypatch.setattr("pathlib.Path.glob", lambda *_: iter(listed))
+    assert enforce_cap(tmp_path / "usage", 10**9) == 0
+    assert made.folder.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from data_plane.recorder.backlog import Backlog, live_streams
 from data_plane.recorder.spool import HEADER_BYTES, SpoolWriter, read_segment_header, segment_header
 from shared.frames import DROPPED, RECORD, iter_frames
 
@@ -166,3 +167,19 @@ def test_everything_written_before_a_kill_is_there_after_it(tmp_path):
             content = path.read_bytes()
             found += [int(frame.payload) for frame in iter_frames(content, HEADER_BYTES)]
         assert found[: told[-1]] == list(range(told[-1]))
+
+
+def test_a_stream_is_seen_only_when_it_is_held(tmp_path, monkeypatch):
+    seen = []
+    held = fcntl.flock
+
+    def watched(descriptor, how):
+        seen.append(live_streams(tmp_path))
+        held(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", watched)
+    made = SpoolWriter(tmp_path / "usage", segment_bytes=1000, min_free_bytes=0)
+    assert seen == [[]]
+    assert live_streams(tmp_path) == [made.folder]
+    assert not Backlog(made.folder).is_abandoned()
+    made.close()
