@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from control_plane.core.errors import Invalid
+from shared.addresses import AddressIncomplete, fill_address
 from shared.catalog.load import providers
 from shared.hosts import check_custom_host, host_of
 
@@ -23,7 +24,7 @@ def checked_custom_host(url: object) -> str | None:
 
 
 def allowed_hosts(provider: str, configurations: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the hosts that a key of this account may be sent to: exactly one.
+    """Return the hosts that a key of this account may be sent to: the provider's, and where it is changed for a token.
 
     Raises Invalid for a provider that is unknown, or that has no address of its own and was given none.
     """
@@ -33,4 +34,8 @@ def allowed_hosts(provider: str, configurations: Mapping[str, Any]) -> tuple[str
     base_url = configurations.get("custom_host") or entry.base_url
     if not base_url:
         raise Invalid(f"custom_host is required for the provider {provider}")
-    return (host_of(str(base_url)),)
+    try:
+        filled = [fill_address(str(address), configurations) for address in (base_url, *entry.hosts)]
+    except AddressIncomplete as fault:
+        raise Invalid(f"{fault.setting}: {fault} for the provider {provider}") from None
+    return tuple(dict.fromkeys(map(host_of, filled)))

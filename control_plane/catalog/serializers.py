@@ -2,12 +2,23 @@
 
 from typing import Any, Final
 
+import orjson
 from rest_framework import serializers
 
 from control_plane.catalog.models import Integration, VirtualKey
 from control_plane.core.audit import names_secret
-from control_plane.core.fields import CredentialField, RateLimitsField, SlugField, UsageLimitsField, future, iso
+from control_plane.core.fields import (
+    MAX_SECRET_CHARS,
+    CredentialField,
+    RateLimitsField,
+    SlugField,
+    UsageLimitsField,
+    future,
+    iso,
+)
 from control_plane.core.serializers import TenantSerializer
+from shared.redact import Secret
+from shared.schema.target_settings import SECRET_SETTINGS
 
 Json = dict[str, Any]
 
@@ -17,19 +28,30 @@ LEGACY_SETTINGS: Final = {
 }  # fmt: skip
 
 
+def _secret_setting(name: str, value: Any) -> Secret:
+    """Return a secret setting: a text, or a JSON object such as a service account."""
+    text = orjson.dumps(value).decode() if isinstance(value, dict) else value
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_SECRET_CHARS:
+        raise serializers.ValidationError(f"{name}: must be a text of at most {MAX_SECRET_CHARS} characters")
+    return Secret(text.strip())
+
+
 class ConfigurationsField(serializers.JSONField):
-    """Further settings of an account: text by name, and none of them a credential."""
+    """Further settings of an account: text by name; those that are secret become Secrets at once."""
 
     def to_internal_value(self, data: Any) -> Json:
-        """Return the settings; raise ValidationError for one that is no text, or that must not be kept in plain."""
+        """Return the settings; raise ValidationError for one that is no text, or a credential that nobody knows."""
         if not isinstance(data, dict):
             raise serializers.ValidationError("must be an object")
         settings: Json = {}
         for name, value in data.items():
             if value is None:
                 continue
+            if name in SECRET_SETTINGS:
+                settings[name] = _secret_setting(name, value)
+                continue
             if names_secret(name):
-                raise serializers.ValidationError(f"{name}: credentials other than `key` are not supported yet")
+                raise serializers.ValidationError(f"{name}: is no credential that a provider has")
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 raise serializers.ValidationError(f"{name}: must be a text")
             settings[name] = str(value)

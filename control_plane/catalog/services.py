@@ -18,20 +18,24 @@ from control_plane.core.fields import slug_of
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal
 from control_plane.orgs.models import Workspace
-from control_plane.vault.services import replace_secret, store_secret
+from control_plane.vault.services import open_secret, replace_secret, store_secret
 from shared.ids import make_slug
 from shared.redact import Secret
 
 Json = Mapping[str, Any]
 SECTIONS: Final = ("secrets", "virtual_keys")
+#: An account whose secrets are all among its settings has no key of its own.
+NO_KEY: Final = Secret("")
 
 
-def _settings(given: Json) -> dict[str, Any]:
-    """Return the configurations to store, the custom host among them checked."""
-    settings = {name: value for name, value in (given.get("configurations") or {}).items() if value}
+def _settings(given: Json) -> tuple[dict[str, Any], dict[str, Secret]]:
+    """Return the configurations to store, the custom host among them checked, and apart from them what is secret."""
+    said = {name: value for name, value in (given.get("configurations") or {}).items() if value}
+    secrets = {name: value for name, value in said.items() if isinstance(value, Secret)}
+    settings = {name: value for name, value in said.items() if name not in secrets}
     if "custom_host" in settings:
         settings["custom_host"] = checked_custom_host(settings["custom_host"])
-    return settings
+    return settings, secrets
 
 
 def _free_slug(rows: Any, wanted: str | None, name: str) -> str:
@@ -53,7 +57,7 @@ def create_integration(
     Only the first two must be given.  Raises Invalid for an unknown provider or a host that may not be used,
     Conflict for a slug that is taken.
     """
-    settings = _settings(given)
+    settings, secrets = _settings(given)
     hosts = allowed_hosts(given["ai_provider_id"], settings)
     key: Secret | None = given.get("key")
     of_organisation = Integration.objects.filter(organisation_id=actor.organisation_id)
@@ -65,7 +69,7 @@ def create_integration(
         name=given["name"],
         description=given.get("description") or "",
         configurations=settings,
-        secret=store_secret(actor.organisation_id, key, hosts) if key else None,
+        secret=store_secret(actor.organisation_id, key or NO_KEY, hosts, secrets) if key or secrets else None,
         is_own=is_own,
     )
     audit.record(actor, "create", integration, after=integration_json(integration))
@@ -76,28 +80,39 @@ def create_integration(
 def update_integration(actor: Principal, integration: Integration, given: Json) -> Integration:
     """Change what `given` names: `name`, `description`, `key`, `configurations` (as a whole).
 
-    Raises Invalid when the host changes and the key is not given again.
+    Raises Invalid when the host changes and the key is not given again.  Secrets among the configurations replace all
+    that there were.
     """
     before = integration_json(integration)
     old_hosts = allowed_hosts(integration.ai_provider_id, integration.configurations)
     integration.name = given.get("name", integration.name)
     if "description" in given:
         integration.description = given["description"] or ""
+    secrets: dict[str, Secret] = {}
     if "configurations" in given:
-        integration.configurations = _settings(given)
+        integration.configurations, secrets = _settings(given)
     hosts = allowed_hosts(integration.ai_provider_id, integration.configurations)
     key: Secret | None = given.get("key")
-    if key is None and hosts != old_hosts and integration.secret is not None:
+    if key is None and not secrets and hosts != old_hosts and integration.secret is not None:
         raise Invalid("Give the key again when the host changes: a key is bound to the host it was entered for.")
-    if key is not None:
-        if integration.secret is None:
-            integration.secret = store_secret(integration.organisation_id, key, hosts)
-        else:
-            integration.secret = replace_secret(integration.secret, key, hosts)
+    if key is not None or secrets:
+        _store(integration, key, hosts, secrets)
     integration.save()
     audit.record(actor, "update", integration, before=before, after=integration_json(integration))
     touch(integration.organisation_id, SECTIONS)
     return integration
+
+
+def _store(integration: Integration, key: Secret | None, hosts: tuple[str, ...], secrets: Mapping[str, Secret]) -> None:
+    """Keep what was given; what was not given is kept from before when it was bound to the same hosts."""
+    if integration.secret is None:
+        integration.secret = store_secret(integration.organisation_id, key or NO_KEY, hosts, secrets)
+        return
+    before = open_secret(integration.secret)
+    same = before.hosts == hosts
+    if key is None:
+        key = before.key if same else NO_KEY
+    integration.secret = replace_secret(integration.secret, key, hosts, secrets or (before.settings if same else {}))
 
 
 @transaction.atomic

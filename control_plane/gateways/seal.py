@@ -15,9 +15,8 @@ from django.dispatch import receiver
 
 from control_plane.gateways.models import GatewayGroup, SealedSecret
 from control_plane.vault.models import VaultSecret
-from control_plane.vault.services import SecretUnreadable, open_secret, secret_stored
+from control_plane.vault.services import Opened, SecretUnreadable, open_secret, secret_stored
 from shared.crypto.sealing import SealedTo, seal
-from shared.redact import Secret
 from shared.schema.rows import SealedPlaintext
 
 #: Any fixed number: it names the lock between those who write secrets and those who add a group.
@@ -41,10 +40,11 @@ def groups_serving(organisation_id: Any) -> "Iterable[GatewayGroup]":
     return GatewayGroup.objects.filter(Q(serves_all=True) | Q(organisation_id=organisation_id), status="active")
 
 
-def seal_to_group(group: GatewayGroup, secret: VaultSecret, key: Secret, hosts: Iterable[str]) -> None:
+def seal_to_group(group: GatewayGroup, secret: VaultSecret, opened: Opened) -> None:
     """Seal one secret to one group, unless that was done for this version."""
     binding = SealedTo(str(secret.organisation_id), str(group.id), str(secret.id), secret.version)
-    plain = msgspec.json.encode(SealedPlaintext(key.reveal(), tuple(hosts)))
+    further = {name: value.reveal() for name, value in opened.settings.items()}
+    plain = msgspec.json.encode(SealedPlaintext(opened.key.reveal(), opened.hosts, further))
     SealedSecret.objects.get_or_create(
         group=group,
         secret=secret,
@@ -55,13 +55,11 @@ def seal_to_group(group: GatewayGroup, secret: VaultSecret, key: Secret, hosts: 
 
 
 @receiver(secret_stored, dispatch_uid="gateways.seal")
-def seal_on_write(
-    sender: object, *, vault_secret: VaultSecret, key: Secret, hosts: Iterable[str], **_rest: object
-) -> None:
+def seal_on_write(sender: object, *, vault_secret: VaultSecret, opened: Opened, **_rest: object) -> None:
     """Seal a secret that is being written, in the same transaction."""
     _lock_sealing("pg_advisory_xact_lock_shared")
     for group in groups_serving(vault_secret.organisation_id):
-        seal_to_group(group, vault_secret, key, hosts)
+        seal_to_group(group, vault_secret, opened)
         SealedSecret.objects.filter(group=group, secret=vault_secret).exclude(version=vault_secret.version).delete()
 
 
@@ -83,10 +81,10 @@ def seal_for_group(group: GatewayGroup) -> int:
         ).exists()
         if not has:
             try:
-                key, hosts = open_secret(secret)
+                opened = open_secret(secret)
             except SecretUnreadable:
                 log.warning("secret_not_sealed", secret=str(secret.pk), group=str(group.pk))
                 continue
-            seal_to_group(group, secret, key, hosts)
+            seal_to_group(group, secret, opened)
             sealed += 1
     return sealed

@@ -6,8 +6,8 @@ groups then, and nothing else needs the plain text again.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -18,7 +18,7 @@ from django.dispatch import Signal
 from control_plane.vault.models import VaultSecret
 from shared.redact import Secret, mask
 
-#: Sent with `vault_secret`, `key` (Secret) and `hosts`, inside the transaction that writes.
+#: Sent with `vault_secret` and `opened` (Opened), inside the transaction that writes.
 secret_stored: Final = Signal()
 
 ROTATION_BATCH: Final = 200
@@ -33,6 +33,15 @@ class _Plaintext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: int
     key: str
     hosts: tuple[str, ...]
+    settings: dict[str, str] = {}
+
+
+class Opened(NamedTuple):
+    """A credential in plain: the key ("" when the account has none), the hosts it may be sent to, further secrets."""
+
+    key: Secret
+    hosts: tuple[str, ...]
+    settings: Mapping[str, Secret] = {}
 
 
 def _keys() -> list[str]:
@@ -48,38 +57,46 @@ def current_key_id() -> str:
     return hashlib.sha256(b"gatehouse key id\x00" + _keys()[0].encode()).hexdigest()[:16]
 
 
-def _encrypt(vault_secret: VaultSecret, key: Secret, hosts: Sequence[str]) -> None:
-    plain = _Plaintext(str(vault_secret.pk), vault_secret.version, key.reveal(), tuple(hosts))
+def _encrypt(vault_secret: VaultSecret, opened: Opened) -> None:
+    settings = {name: value.reveal() for name, value in opened.settings.items()}
+    shown = opened.key.reveal()
+    plain = _Plaintext(str(vault_secret.pk), vault_secret.version, shown, opened.hosts, settings)
     vault_secret.ciphertext = _box().encrypt(msgspec.json.encode(plain)).decode()
     vault_secret.key_id = current_key_id()
-    vault_secret.masked = mask(key.reveal())
+    vault_secret.masked = mask(shown or next(iter(settings.values()), ""))
 
 
 @transaction.atomic
-def store_secret(organisation: Any, key: Secret, hosts: Iterable[str]) -> VaultSecret:
-    """Keep a new credential of an organisation (a row or its id); `hosts` are the only ones it may be sent to."""
+def store_secret(
+    organisation: Any, key: Secret, hosts: Iterable[str], settings: Mapping[str, Secret] | None = None
+) -> VaultSecret:
+    """Keep a new credential of an organisation (a row or its id); `hosts` are the only ones it may be sent to.
+
+    `settings` are further secrets of the account by name.
+    """
     vault_secret = VaultSecret(organisation_id=getattr(organisation, "pk", organisation))
-    allowed = tuple(hosts)
-    _encrypt(vault_secret, key, allowed)
+    return _write(vault_secret, Opened(key, tuple(hosts), settings or {}))
+
+
+def _write(vault_secret: VaultSecret, opened: Opened) -> VaultSecret:
+    _encrypt(vault_secret, opened)
     vault_secret.save()
-    secret_stored.send(sender=VaultSecret, vault_secret=vault_secret, key=key, hosts=allowed)
+    secret_stored.send(sender=VaultSecret, vault_secret=vault_secret, opened=opened)
     return vault_secret
 
 
 @transaction.atomic
-def replace_secret(vault_secret: VaultSecret, key: Secret, hosts: Iterable[str]) -> VaultSecret:
+def replace_secret(
+    vault_secret: VaultSecret, key: Secret, hosts: Iterable[str], settings: Mapping[str, Secret] | None = None
+) -> VaultSecret:
     """Give a credential a new value, as its next version; the old one is gone."""
     locked = VaultSecret.objects.select_for_update().get(pk=vault_secret.pk)
     locked.version += 1
-    allowed = tuple(hosts)
-    _encrypt(locked, key, allowed)
-    locked.save()
-    secret_stored.send(sender=VaultSecret, vault_secret=locked, key=key, hosts=allowed)
-    return locked
+    return _write(locked, Opened(key, tuple(hosts), settings or {}))
 
 
-def open_secret(vault_secret: VaultSecret) -> tuple[Secret, tuple[str, ...]]:
-    """Return a credential and its hosts.
+def open_secret(vault_secret: VaultSecret) -> Opened:
+    """Return a credential in plain.
 
     Raises SecretUnreadable when no configured key decrypts it, or when it belongs to another row or version.
     """
@@ -90,7 +107,7 @@ def open_secret(vault_secret: VaultSecret) -> tuple[Secret, tuple[str, ...]]:
         raise SecretUnreadable(f"secret {vault_secret.pk} cannot be decrypted with the configured keys") from None
     if plain.sid != str(vault_secret.pk) or plain.v != vault_secret.version:
         raise SecretUnreadable(f"secret {vault_secret.pk} holds the ciphertext of another row or version")
-    return Secret(plain.key), plain.hosts
+    return Opened(Secret(plain.key), plain.hosts, {name: Secret(text) for name, text in plain.settings.items()})
 
 
 def rotate_batch(size: int = ROTATION_BATCH) -> int:
@@ -105,7 +122,6 @@ def rotate_batch(size: int = ROTATION_BATCH) -> int:
             .order_by("pk")[:size]
         )
         for row in rows:
-            key, hosts = open_secret(row)
-            _encrypt(row, key, hosts)
+            _encrypt(row, open_secret(row))
             row.save(update_fields=["ciphertext", "key_id"])
     return len(rows)

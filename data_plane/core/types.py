@@ -38,12 +38,12 @@ class Credential:
     """What authorises one upstream call.
 
     `hosts` are the only hosts that `key` may be sent to, as sealed with it; empty for a key that the caller sent
-    along with the request.  `settings` are the provider's further fields (`openai_organization`, …), not secret.
+    along with the request.  `settings` are the account's further secrets by name (`aws_secret_access_key`, …).
     """
 
     key: Secret | None
     hosts: tuple[str, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Secret] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CallFacts:
     stream: bool
     strict: bool
     headers: Mapping[str, str]
-    settings: Mapping[str, str]
+    settings: Mapping[str, Any]
     include_usage: bool = False
 
 

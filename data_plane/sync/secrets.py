@@ -53,4 +53,5 @@ class SecretOpener:
             opened = msgspec.json.decode(plain, type=SealedPlaintext)
         except (SealBroken, binascii.Error, msgspec.DecodeError):
             raise Quarantined("A provider credential cannot be opened by this gateway.") from None
-        return Credential(Secret(opened.key), opened.hosts)
+        further = {name: Secret(text) for name, text in opened.settings.items()}
+        return Credential(Secret(opened.key) if opened.key else None, opened.hosts, further)

@@ -9,11 +9,16 @@ import msgspec
 
 
 class ProviderEntry(msgspec.Struct, frozen=True):
-    """One provider; `base_url` is None when every account has its own, `price_source` names its price list."""
+    """One provider; `base_url` is None when every account has its own, `price_source` names its price list.
+
+    Addresses may have places for settings of the account.  `hosts` are further addresses that its key is sent to, such
+    as the one that changes it for a token.
+    """
 
     label: str
     base_url: str | None = None
     price_source: str | None = None
+    hosts: tuple[str, ...] = ()
 
 
 class _Catalog(msgspec.Struct, frozen=True):

@@ -108,10 +108,14 @@ class GatewayPolicyRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SealedPlaintext(msgspec.Struct, frozen=True):
-    """What is inside a sealed secret: the key, and the only hosts that it may be sent to."""
+    """What is inside a sealed secret: the key, and the only hosts that it may be sent to.
+
+    `settings` are the account's further secrets by name, such as `aws_secret_access_key`; `key` may then be empty.
+    """
 
     key: str
     hosts: tuple[str, ...]
+    settings: dict[str, str] = {}
 
 
 class Rate(msgspec.Struct, frozen=True, array_like=True):

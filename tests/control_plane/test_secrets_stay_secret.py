@@ -57,12 +57,21 @@ def test_a_virtual_keys_credential_is_nowhere_in_plain_text(caplog, capsys):
 
 def test_a_credential_in_an_unexpected_place_is_refused():
     api = Api(make_tenant().admin_key)
-    account = {"name": "aws", "ai_provider_id": "openai", "configurations": {"aws_secret_access_key": SENTINEL}}
+    account = {"name": "aws", "ai_provider_id": "openai", "configurations": {"some_secret": SENTINEL}}
     assert api.post("integrations", account).status_code == 400
     config = {"name": "c", "config": {"provider": "openai", "api_key": SENTINEL}}
     assert api.post("configs", config).status_code == 400
     nested = {"strategy": {"mode": "fallback"}, "targets": [{"provider": "openai", "api_key": SENTINEL}]}
     assert api.post("configs", {"name": "c", "config": nested}).status_code == 400
+    assert found([SENTINEL]) == []
+
+
+def test_a_secret_among_the_settings_of_an_account_is_nowhere_in_plain_text():
+    api = Api(make_tenant().admin_key)
+    account = {"name": "aws", "ai_provider_id": "openai", "configurations": {"aws_secret_access_key": SENTINEL}}
+    made = api.post("integrations", account)
+    assert made.status_code == 200
+    assert SENTINEL not in made.content.decode() + api.get("integrations").content.decode()
     assert found([SENTINEL]) == []
 
 

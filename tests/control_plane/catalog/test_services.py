@@ -34,7 +34,7 @@ def tenant():
 def test_a_virtual_key_gets_an_integration_and_a_secret_of_its_own(tenant):
     row = make_virtual_key(tenant, "Team OpenAI", key="sk-0123456789abcd")
     assert (row.slug, row.integration.is_own, row.status) == ("team-openai", True, "active")
-    key, hosts = open_secret(row.integration.secret)
+    key, hosts, _ = open_secret(row.integration.secret)
     assert (key.reveal(), hosts) == ("sk-0123456789abcd", ("api.openai.com",))
     assert row.integration.masked_key == "sk-****abcd"
 
@@ -162,3 +162,30 @@ def test_a_virtual_key_expires(tenant):
     now = timezone.now()
     row = make_virtual_key(tenant, expires_at=now + timedelta(hours=1))
     assert (row.status_at(now), row.status_at(now + timedelta(hours=1))) == ("active", "expired")
+
+
+def test_secrets_among_the_settings_go_to_the_vault_and_are_shown_nowhere(tenant):
+    settings = {
+        "openai_organization": "org-1",
+        "aws_secret_access_key": Secret("sentinel-aws"),
+        "aws_region": "eu-west-1",
+    }
+    row = make_virtual_key(tenant, key="", configurations=settings).integration
+    assert row.configurations == {"openai_organization": "org-1", "aws_region": "eu-west-1"}
+    opened = open_secret(row.secret)
+    assert (opened.key.reveal(), opened.settings["aws_secret_access_key"].reveal()) == ("", "sentinel-aws")
+
+
+def test_a_key_that_is_changed_keeps_the_other_secrets_of_the_same_host(tenant):
+    row = make_virtual_key(tenant, configurations={"aws_session_token": Secret("token-1")})
+    changed = update_virtual_key(tenant.actor, row, {"key": Secret("key-2-0123456")}).integration
+    opened = open_secret(changed.secret)
+    assert (opened.key.reveal(), opened.settings["aws_session_token"].reveal()) == ("key-2-0123456", "token-1")
+
+
+def test_a_key_does_not_follow_the_other_secrets_to_another_host(tenant):
+    row = make_virtual_key(tenant, key="key-1-0123456")
+    settings = {"custom_host": "https://other.example.com/v1", "aws_session_token": Secret("token-1")}
+    changed = update_virtual_key(tenant.actor, row, {"configurations": settings}).integration
+    opened = open_secret(changed.secret)
+    assert (opened.key.reveal(), opened.hosts) == ("", ("other.example.com",))

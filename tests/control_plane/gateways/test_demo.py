@@ -44,8 +44,8 @@ def test_the_demo_provider_is_reached_by_the_model_that_is_named(made):
     virtual_key = VirtualKey.objects.select_related("integration__secret").get()
     assert (virtual_key.slug, str(virtual_key.workspace_id)) == (SLUG, made["workspace_id"])
     assert virtual_key.integration.custom_host == URL
-    key, _ = open_secret(virtual_key.integration.secret)
-    assert key.reveal() == DEMO_PROVIDER_KEY
+    opened = open_secret(virtual_key.integration.secret)
+    assert opened.key.reveal() == DEMO_PROVIDER_KEY
     assert made["model"] == MODEL == f"@{SLUG}/demo-chat"
 
 

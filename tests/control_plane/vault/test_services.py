@@ -31,7 +31,7 @@ def organisation():
 
 
 def opened(row):
-    key, hosts = open_secret(row)
+    key, hosts, _ = open_secret(row)
     return key.reveal(), hosts
 
 
@@ -39,6 +39,15 @@ def test_what_is_stored_can_be_opened_and_is_not_plain(organisation):
     row = store_secret(organisation, Secret(PLAIN), ["api.openai.com"])
     row.refresh_from_db()
     assert opened(row) == (PLAIN, ("api.openai.com",))
+    assert PLAIN not in row.ciphertext
+    assert row.masked == "sk-****6789"
+
+
+def test_further_secrets_of_an_account_are_kept_beside_its_key(organisation):
+    row = store_secret(organisation, Secret(""), ["a"], {"aws_secret_access_key": Secret(PLAIN)})
+    row.refresh_from_db()
+    found = open_secret(row)
+    assert (found.key.reveal(), found.settings["aws_secret_access_key"].reveal()) == ("", PLAIN)
     assert PLAIN not in row.ciphertext
     assert row.masked == "sk-****6789"
 
@@ -76,8 +85,8 @@ def test_without_its_key_a_secret_stays_closed(organisation, settings):
 def test_whoever_seals_is_told_inside_the_transaction(organisation):
     heard = []
 
-    def listen(sender, *, vault_secret, key, hosts, **rest):
-        heard.append((vault_secret.version, key.reveal(), tuple(hosts)))
+    def listen(sender, *, vault_secret, opened, **rest):
+        heard.append((vault_secret.version, opened.key.reveal(), opened.hosts))
 
     secret_stored.connect(listen)
     try:

@@ -1,0 +1,42 @@
+"""Where does an account live?  Base URLs with places for settings: `https://{azure_resource_name}.openai.azure.com`.
+
+What is put in may only be a part of a host name or of a path, so a setting can never lead to another host.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+_PLACE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_PART: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?")
+
+
+class AddressIncomplete(ValueError):
+    """A setting that the address needs is missing or cannot stand in it; `setting` names it."""
+
+    def __init__(self, setting: str, why: str) -> None:
+        super().__init__(f"{setting} {why}")
+        self.setting = setting
+
+
+@lru_cache(maxsize=256)
+def places(template: str) -> tuple[str, ...]:
+    """Return the names of the settings that a base URL needs."""
+    return tuple(_PLACE.findall(template))
+
+
+def fill_address(template: str, settings: Mapping[str, Any]) -> str:
+    """Return the base URL with its settings put in; raises AddressIncomplete."""
+    names = places(template)
+    if not names:
+        return template
+    parts: dict[str, str] = {}
+    for name in names:
+        value = settings.get(name)
+        if not isinstance(value, str) or not value:
+            raise AddressIncomplete(name, "is required")
+        if not _PART.fullmatch(value) or ".." in value:
+            raise AddressIncomplete(name, "is not a part of an address")
+        parts[name] = value
+    return _PLACE.sub(lambda match: parts[match[1]], template)

@@ -1,0 +1,61 @@
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.addresses import AddressIncomplete, fill_address, places
+
+TEMPLATE = "https://{azure_resource_name}.openai.azure.com/openai/{azure_deployment_id}"
+
+
+def test_settings_are_put_in_their_places():
+    settings = {"azure_resource_name": "my-res", "azure_deployment_id": "gpt-4o.v1", "other": "x"}
+    assert fill_address(TEMPLATE, settings) == "https://my-res.openai.azure.com/openai/gpt-4o.v1"
+    assert places(TEMPLATE) == ("azure_resource_name", "azure_deployment_id")
+
+
+def test_an_address_without_places_is_itself():
+    assert fill_address("https://api.openai.com/v1", {}) == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize("value", [None, "", 7])
+def test_a_missing_setting_is_named(value):
+    with pytest.raises(AddressIncomplete) as raised:
+        fill_address(TEMPLATE, {"azure_resource_name": value, "azure_deployment_id": "d"})
+    assert raised.value.setting == "azure_resource_name"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "evil.example/x",
+        "a@b",
+        "a:80",
+        "a#b",
+        "a?b",
+        "../x",
+        "a..b",
+        "-a",
+        "a.",
+        ".",
+        "ä",
+        "a b",
+        "a\n",
+        "a%2f",
+        "x" * 200,
+    ],
+)
+def test_a_setting_cannot_lead_elsewhere(value):
+    with pytest.raises(AddressIncomplete):
+        fill_address(TEMPLATE, {"azure_resource_name": value, "azure_deployment_id": "d"})
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_put_in_the_host_keeps_its_domain(value):
+    try:
+        filled = fill_address(TEMPLATE, {"azure_resource_name": value, "azure_deployment_id": "d"})
+    except AddressIncomplete:
+        return
+    assert (urlsplit(filled).hostname or "").endswith(".openai.azure.com")
+    assert urlsplit(filled).path == "/openai/d"
