@@ -22,7 +22,8 @@ def print_catalog() -> None:
     providers = {
         provider.id: {
             "label": provider.label,
-            "base_url": provider.base_url,
+            "base_url": provider.base_url or None,
+            "hosts": provider.hosts,
             "price_source": provider.price_source or provider.id,
             "endpoints": sorted(provider.operations),
             "credential": [

@@ -24,6 +24,7 @@ from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.snapshot import Holder, build_snapshot
 from data_plane.sync.tables import blob_refs
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.tokens import Tokens
 from shared.bundle.codec import open_blob
 from shared.bundle.model import Identity, Manifest
 
@@ -63,10 +64,12 @@ class Worker:
         self._opener = SecretOpener(self._identity, hello.sealing_keys)
         self._blobs: dict[str, bytes] = {}
         payloads = PayloadStore(state / "payloads")
+        client = UpstreamClient(settings.TRUSTED_CUSTOM_HOSTS)
         self.deps = Deps(
             holder=Holder(),
             providers=load_providers(),
-            client=UpstreamClient(settings.TRUSTED_CUSTOM_HOSTS),
+            client=client,
+            tokens=Tokens(client),
             recorder=make_recorder(state, payloads),
             trusted_hosts=settings.TRUSTED_CUSTOM_HOSTS,
             gateway=hello.instance,

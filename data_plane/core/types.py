@@ -62,6 +62,19 @@ class CallFacts:
     include_usage: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TokenAsk:
+    """How a credential is changed for a short-lived token: a form posted to `url`, answered as OAuth 2 says.
+
+    `key` names the token among others, without holding a secret; the same credential has the same name.
+    """
+
+    key: str
+    url: str
+    form: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Upload(Protocol):
     """A body that is read while it arrives, once; `begun` is whether some of it may be gone."""
 

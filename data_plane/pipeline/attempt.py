@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -136,9 +136,9 @@ async def _streamed(
     *,
     left: _Left,
 ) -> Outcome:
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+    if not response.headers.get("content-type", "").startswith(operation.stream_type):
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not an event stream.")
-    relay = StreamRelay(response, operation.decoder(destination.facts), exchange, deps.clock)
+    relay = StreamRelay(response, operation.decoder(destination.facts), exchange, deps.clock, operation.splitter())
     await left.open(relay)
     answer = Answer(
         response.status, headers=answer_headers(response.headers), content_type="text/event-stream",
@@ -190,6 +190,15 @@ async def _decoded(
     return await _streamed(destination, operation, response, exchange, deps, left=left)
 
 
+async def _with_token(destination: Destination, deps: Deps) -> Destination:
+    """Return the destination with a token in the place of a credential that is changed for one."""
+    provider, credential = destination.provider, destination.credential
+    ask = provider.token(credential.key, destination.facts) if provider.token is not None else None
+    if ask is None:
+        return destination
+    return replace(destination, credential=replace(credential, key=await deps.tokens.get(ask)))
+
+
 async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Outcome:
     """Make one upstream call and return its outcome; raises GatewayError for what never got an answer."""
     assert exchange.principal is not None  # noqa: S101 -- authenticated before any attempt, for the type checker
@@ -198,6 +207,7 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         headers=exchange.call.headers, providers=deps.providers, trusted_hosts=deps.trusted_hosts,
     )  # fmt: skip
     _note(exchange, destination, step.target)
+    destination = await _with_token(destination, deps)
     call = upstream_request(destination, step.target, job, exchange.trace, deps.propagates)
     left = _Left(call.timeout_ms, deps.clock(), deps.clock)
     response = await deps.client.send(call)

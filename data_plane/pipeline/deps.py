@@ -12,6 +12,7 @@ from data_plane.providers.base import Provider
 from data_plane.recorder.recorder import Recorder
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.tokens import Tokens
 from shared.routing.breaker import Breakers
 from shared.routing.sticky import StickyMemory
 
@@ -41,6 +42,7 @@ class Deps:
     holder: Holder
     providers: Mapping[str, Provider]
     client: UpstreamClient
+    tokens: Tokens
     recorder: Recorder
     trusted_hosts: frozenset[str]
     gateway: str

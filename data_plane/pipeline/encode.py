@@ -77,7 +77,7 @@ def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes:
 def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:
     if raw.target is None:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none, and that has a target
-        return destination.base_url + operation.path
+        return destination.base_url + operation.path_for(destination.facts)
     path, _, query = raw.target.partition("?")
     return forward_url(destination.base_url, path, query)
 
@@ -95,13 +95,14 @@ def upstream_request(
         )
     else:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none
-        url, headers = destination.base_url + operation.path, _translated_headers(destination)
+        url, headers = destination.base_url + operation.path_for(facts), _translated_headers(destination)
         body = orjson.dumps(operation.encode(destination.body, facts))
     _put_trace(headers, job, trace, propagates)
     _put_forwarded(headers, destination, target, job)
-    if destination.credential.key is not None:
-        destination.provider.authorise(destination.credential.key, headers)
-    return UpstreamRequest(
+    provider, key = destination.provider, destination.credential.key
+    if key is not None and provider.sign is None:
+        provider.authorise(key, headers)
+    request = UpstreamRequest(
         url=url,
         headers=headers,
         body=body,
@@ -110,3 +111,6 @@ def upstream_request(
         method="POST" if raw is None else raw.method,
         upload=None if raw is None else raw.upload,
     )
+    if provider.sign is not None:
+        provider.sign(request, key, facts)
+    return request

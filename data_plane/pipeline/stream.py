@@ -12,7 +12,7 @@ import orjson
 
 from data_plane.core.exchange import Exchange
 from data_plane.core.types import UpstreamBody
-from data_plane.providers.base import StreamDecoder
+from data_plane.providers.base import Splitter, StreamDecoder
 from data_plane.providers.sse import SseSplitter
 from shared.errors import GatewayError, Unauthenticated, UpstreamBroken
 
@@ -35,11 +35,16 @@ class StreamRelay:
     """One stream on its way from a provider to a caller."""
 
     def __init__(
-        self, body: UpstreamBody, decoder: StreamDecoder, exchange: Exchange, clock: Callable[[], float]
+        self,
+        body: UpstreamBody,
+        decoder: StreamDecoder,
+        exchange: Exchange,
+        clock: Callable[[], float],
+        splitter: Splitter | None = None,
     ) -> None:
         self._body = body
         self._chunks = body.chunks()
-        self._splitter = SseSplitter()
+        self._splitter = splitter or SseSplitter()
         self._decoder = decoder
         self._exchange = exchange
         self._clock = clock

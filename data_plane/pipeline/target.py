@@ -14,6 +14,7 @@ from data_plane.core.job import Job, Principal
 from data_plane.core.types import CallFacts, Credential, Json
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
+from shared.addresses import AddressIncomplete, fill_address
 from shared.errors import BadRequest, Forbidden, Unsupported
 from shared.hosts import check_custom_host, host_of
 from shared.routing.naming import BY_HEADERS, name_provider, split_model
@@ -93,12 +94,13 @@ def locate(
     if not any_model:
         _check_model(bare_model, row, job)
     credential = _credential(target, job, row, snapshot)
-    base_url = _base_url(target, job, row, provider, trusted_hosts)
+    said = choice.settings if named.why == BY_HEADERS else {}
+    settings: Mapping[str, Any] = {**(row.settings if row else {}), **credential.settings, **said, **target.settings}
+    host = job.choice.custom_host or target.custom_host or (row.custom_host if row else None)
+    base_url = _base_url(host, provider, settings, trusted_hosts)
     if credential.hosts and host_of(base_url) not in credential.hosts:
         raise Forbidden("The credential of this provider may not be sent to this host.")
     strict = _strict(target, job)
-    said = choice.settings if named.why == BY_HEADERS else {}
-    settings: Mapping[str, Any] = {**(row.settings if row else {}), **said, **target.settings}
     facts = CallFacts(bare_model, job.stream, strict, headers, settings, _include_usage(body))
     return Destination(provider, operation, credential, base_url, body, facts, row, named.why)
 
@@ -148,16 +150,22 @@ def _credential(target: Target, job: Job, row: VirtualKeyRow | None, snapshot: S
     return Credential(target.api_key or job.choice.key)
 
 
-def _base_url(
-    target: Target, job: Job, row: VirtualKeyRow | None, provider: Provider, trusted_hosts: frozenset[str]
-) -> str:
-    host = job.choice.custom_host or target.custom_host or (row.custom_host if row else None)
+def _base_url(host: str | None, provider: Provider, settings: Mapping[str, Any], trusted_hosts: frozenset[str]) -> str:
     if not host:
-        return provider.base_url
+        return _own_address(provider, settings)
     try:
         return _checked_host(host, trusted_hosts)
     except ValueError:
         raise BadRequest("Invalid custom host", path="custom_host") from None
+
+
+def _own_address(provider: Provider, settings: Mapping[str, Any]) -> str:
+    if not provider.base_url:
+        raise BadRequest(f"{provider.id} has no address of its own: custom_host is required.", path="custom_host")
+    try:
+        return fill_address(provider.base_url, settings)
+    except AddressIncomplete as fault:
+        raise BadRequest(f"{fault} for the provider {provider.id}.", path=fault.setting) from None
 
 
 @lru_cache(maxsize=1024)

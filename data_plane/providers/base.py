@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from data_plane.core.types import CallFacts, Json, Usage
+from data_plane.core.types import CallFacts, Json, TokenAsk, UpstreamRequest, Usage
+from data_plane.providers.sse import SseSplitter
 from shared.redact import Secret
 
 
@@ -41,18 +42,29 @@ class StreamDecoder(Protocol):
         """
 
 
+class Splitter(Protocol):
+    """Cuts a streamed body into events; one instance per stream."""
+
+    def feed(self, piece: bytes) -> list[tuple[str, bytes]]:
+        """Return the events that `piece` completes, as (name, data).  Raises UpstreamBroken for what is none."""
+
+    def close(self) -> list[tuple[str, bytes]]:
+        """Return what is left at the end of the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint of one provider.
+    """One endpoint of one provider, at `path` below its base URL.
 
     `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
     answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
-    reads the provider's error body (None when it was no JSON object).  `passes_through`: requests and answers are
+    reads the provider's error body (None when it was no JSON object).  `splitter` cuts its streams, which are of the
+    content type `stream_type`, into events.  `passes_through`: requests and answers are
     OpenAI's own, so that a call may be sent on unread.  `binary`: a successful answer is no JSON, and is relayed as it
     is.
     """
 
-    path: str
+    path: str | Callable[[CallFacts], str]
     encode: Callable[[Json, CallFacts], Json]
     decode: Callable[[Json, CallFacts], Json]
     usage: Callable[[Json], Usage]
@@ -60,6 +72,12 @@ class Operation:
     fault: Callable[[int, Json | None], ProviderFault]
     passes_through: bool = False
     binary: bool = False
+    splitter: Callable[[], Splitter] = SseSplitter
+    stream_type: str = "text/event-stream"
+
+    def path_for(self, facts: CallFacts) -> str:
+        """Return the path of one call, which may name the model or the deployment."""
+        return self.path if isinstance(self.path, str) else self.path(facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,10 @@ class Provider:
     `authorise` writes the credential into the headers of one upstream request.  `caller_headers` are headers of the
     caller that reach the provider, each also accepted with the `x-portkey-` prefix.  `price_source` is the provider's
     name in the price list, when it is not `id`.  `headers` makes headers of the credential's further settings; they win
-    over the caller's.
+    over the caller's.  `base_url` may have places for settings (`shared/addresses.py`), and is "" for a provider that
+    every user hosts.  `token` says how the credential is changed for a short-lived token, which then stands in its
+    place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
+    headers that depend on the whole request, in place of `authorise`.
     """
 
     id: str
@@ -92,3 +113,6 @@ class Provider:
     credential: tuple[CredentialField, ...] = (CredentialField("key", "API key", secret=True),)
     price_source: str | None = None
     headers: Callable[[CallFacts], dict[str, str]] | None = None
+    token: Callable[[Secret | None, CallFacts], TokenAsk | None] | None = None
+    hosts: tuple[str, ...] = ()
+    sign: Callable[[UpstreamRequest, Secret | None, CallFacts], None] | None = None

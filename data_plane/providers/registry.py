@@ -27,7 +27,8 @@ def load_providers() -> Mapping[str, Provider]:
             raise ProviderMalformed(f"{name}.py binds no PROVIDER")
         if provider.id.replace("-", "_") != name:
             raise ProviderMalformed(f"{name}.py binds a provider with id {provider.id!r}")
-        if not provider.base_url.startswith("https://") or provider.base_url.endswith("/"):
-            raise ProviderMalformed(f"{name}.py: base_url must be https and have no trailing slash")
+        for address in (*((provider.base_url,) if provider.base_url else ()), *provider.hosts):
+            if not address.startswith("https://") or address.endswith("/"):
+                raise ProviderMalformed(f"{name}.py: an address must be https and have no trailing slash")
         found[provider.id] = provider
     return MappingProxyType(found)

@@ -18,7 +18,10 @@ MAX_BREAKERS: Final = 10_000
 
 
 class BreakerCount(msgspec.Struct, frozen=True, array_like=True):
-    """What one worker counted since it last told; the policy comes along, so that a stranger can count too."""
+    """What one worker counted since it last told, and whether that opened the breaker there.
+
+    The policy comes along, so that a worker that never saw the target can count too.
+    """
 
     id: str
     ok: int
@@ -27,6 +30,7 @@ class BreakerCount(msgspec.Struct, frozen=True, array_like=True):
     failures: int | None
     percentage: int | None
     minimum: int
+    opened: bool = False
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class Breakers:
         self._clock = clock
         self._most = most
         self._states: OrderedDict[str, _State] = OrderedDict()
-        self._untold: dict[str, tuple[BreakerPolicy, int, int]] = {}
+        self._untold: dict[str, tuple[BreakerPolicy, int, int, bool]] = {}
         self.forgotten = 0
 
     def is_open(self, breaker_id: str) -> bool:
@@ -65,24 +69,30 @@ class Breakers:
 
     def note(self, breaker_id: str, policy: BreakerPolicy, status: int) -> bool:
         """Count one answer; return whether it opened the breaker."""
+        if self.is_open(breaker_id):
+            # Calls that were under way when it opened, or that bypass it: they neither prolong nor shorten the pause.
+            return False
         failed = is_failure(policy, status)
-        _, ok_before, failed_before = self._untold.get(breaker_id, (policy, 0, 0))
-        self._untold[breaker_id] = (policy, ok_before + (not failed), failed_before + failed)
-        return self._count(breaker_id, policy, ok=int(not failed), failed=int(failed))
+        opened = self._count(breaker_id, policy, ok=int(not failed), failed=int(failed))
+        _, ok_before, failed_before, opened_before = self._untold.pop(breaker_id, (policy, 0, 0, False))
+        self._untold[breaker_id] = (policy, ok_before + (not failed), failed_before + failed, opened or opened_before)
+        if len(self._untold) > self._most:
+            del self._untold[next(iter(self._untold))]
+        return opened
 
-    def _count(self, breaker_id: str, policy: BreakerPolicy, *, ok: int, failed: int) -> bool:
-        now, cooldown_s = self._clock(), policy.cooldown_ms / 1000
+    def _state(self, breaker_id: str) -> _State:
         state = self._states.get(breaker_id)
         if state is None:
-            state = self._states[breaker_id] = _State(now)
+            state = self._states[breaker_id] = _State(self._clock())
             if len(self._states) > self._most:
                 self._states.popitem(last=False)
                 self.forgotten += 1
         else:
             self._states.move_to_end(breaker_id)
-        if state.open_until_s > now:
-            # Calls that were under way when it opened, or that bypass it: they neither prolong nor shorten the pause.
-            return False
+        return state
+
+    def _count(self, breaker_id: str, policy: BreakerPolicy, *, ok: int, failed: int) -> bool:
+        now, cooldown_s, state = self._clock(), policy.cooldown_ms / 1000, self._state(breaker_id)
         if state.open_until_s or now - state.since_s > cooldown_s:
             state.since_s, state.ok, state.failed, state.open_until_s = now, 0, 0, 0.0
         state.ok += ok
@@ -96,15 +106,20 @@ class Breakers:
         """Return what was counted here since the last time, for the other workers."""
         untold, self._untold = self._untold, {}
         return [
-            BreakerCount(name, ok, failed, policy.cooldown_ms, policy.failures, policy.percentage, policy.minimum)
-            for name, (policy, ok, failed) in untold.items()
+            BreakerCount(
+                name, ok, failed, policy.cooldown_ms, policy.failures, policy.percentage, policy.minimum, opened
+            )
+            for name, (policy, ok, failed, opened) in untold.items()
         ]
 
     def absorb(self, counts: list[BreakerCount]) -> None:
-        """Count what another worker counted."""
+        """Count what another worker counted; what opened there opens here, whatever was counted here."""
         for count in counts:
+            if self.is_open(count.id):
+                continue
             policy = BreakerPolicy(count.cooldown_ms, count.failures, count.percentage, count.minimum)
-            self._count(count.id, policy, ok=count.ok, failed=count.failed)
+            if not self._count(count.id, policy, ok=count.ok, failed=count.failed) and count.opened:
+                self._state(count.id).open_until_s = self._clock() + count.cooldown_ms / 1000
 
 
 def _is_over(policy: BreakerPolicy, state: _State) -> bool:

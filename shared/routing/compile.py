@@ -4,52 +4,70 @@ Child wins over parent: `override_params`, `default_params` merge shallowly; `re
 and strictness are taken whole; credentials, provider, weight and name are never inherited (`contract.md` 1.3).
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import accumulate
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from shared.errors import InvalidConfig
 from shared.routing.plan import NO_RETRY, Conditional, Fallback, LoadBalance, Node, Plan, Target
-from shared.schema.config import Config
+from shared.schema.config import Config, Retry
+from shared.schema.params import ParamPath
 from shared.schema.strategy import BreakerPolicy, Strategy
 
 T = TypeVar("T")
 
-_NOTHING: Final = Config()
+
+class _Inherited(NamedTuple):
+    """What a level passes on to the levels below it."""
+
+    override_params: Mapping[str, Any] = {}
+    default_params: Mapping[str, Any] = {}
+    drop_params: tuple[ParamPath, ...] | None = None
+    retry: Retry | None = None
+    request_timeout: int | None = None
+    custom_host: str | None = None
+    forward_headers: tuple[str, ...] | None = None
+    strict: bool | None = None
+
+
+_NOTHING: Final = _Inherited()
 
 
 def _first(child: T | None, parent: T | None) -> T | None:
     return parent if child is None else child
 
 
-def _inherit(child: Config, parent: Config) -> Config:
-    return replace(
-        child,
-        override_params={**(parent.override_params or {}), **(child.override_params or {})},
-        default_params={**(parent.default_params or {}), **(child.default_params or {})},
-        drop_params=_first(child.drop_params, parent.drop_params),
-        retry=_first(child.retry, parent.retry),
-        request_timeout=_first(child.request_timeout, parent.request_timeout),
-        custom_host=_first(child.custom_host, parent.custom_host),
-        forward_headers=_first(child.forward_headers, parent.forward_headers),
-        strict_open_ai_compliance=_first(child.strict_open_ai_compliance, parent.strict_open_ai_compliance),
+def _merged(child: Mapping[str, Any] | None, parent: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**parent, **child} if child else parent
+
+
+def _inherit(child: Config, parent: _Inherited) -> _Inherited:
+    return _Inherited(
+        _merged(child.override_params, parent.override_params),
+        _merged(child.default_params, parent.default_params),
+        _first(child.drop_params, parent.drop_params),
+        _first(child.retry, parent.retry),
+        _first(child.request_timeout, parent.request_timeout),
+        _first(child.custom_host, parent.custom_host),
+        _first(child.forward_headers, parent.forward_headers),
+        _first(child.strict_open_ai_compliance, parent.strict),
     )
 
 
-def _leaf(config: Config, path: str, breaker: BreakerPolicy | None, key: str) -> Target:
+def _leaf(config: Config, said: _Inherited, path: str, breaker: BreakerPolicy | None, key: str) -> Target:
     return Target(
         path=path,
         provider=config.provider,
         virtual_key=config.virtual_key,
         api_key=config.api_key,
-        custom_host=config.custom_host,
-        override_params=config.override_params or {},
-        default_params=config.default_params or {},
-        drop_params=config.drop_params or (),
-        retry=config.retry or NO_RETRY,
-        timeout_ms=config.request_timeout,
-        forward_headers=config.forward_headers or (),
-        strict=config.strict_open_ai_compliance,
+        custom_host=said.custom_host,
+        override_params=said.override_params,
+        default_params=said.default_params,
+        drop_params=said.drop_params or (),
+        retry=said.retry or NO_RETRY,
+        timeout_ms=said.request_timeout,
+        forward_headers=said.forward_headers or (),
+        strict=said.strict,
         passthrough=config.passthrough,
         name=config.name,
         settings=config.settings,
@@ -93,20 +111,20 @@ def _weights(config: Config, path: str) -> tuple[float, ...]:
     return weights
 
 
-def _node(config: Config, parent: Config, path: str, breaker: BreakerPolicy | None, key: str) -> Node:
+def _node(config: Config, parent: _Inherited, path: str, breaker: BreakerPolicy | None, key: str) -> Node:
     """Compile one level; `breaker` is what the strategy above says of its targets."""
-    config = _inherit(config, parent)
+    said = _inherit(config, parent)
     _refuse_unbuilt(config, path)
     breaker = config.cb_config or breaker
     if not config.targets:
-        return _leaf(config, path, breaker, key)
+        return _leaf(config, said, path, breaker, key)
     strategy = config.strategy or Strategy("single")
     breaker = strategy.breaker or breaker
     if strategy.mode == "single":
-        return _node(config.targets[0], config, f"{path}.targets[0]", breaker, key)
+        return _node(config.targets[0], said, f"{path}.targets[0]", breaker, key)
     below = None if strategy.mode == "conditional" else breaker
     children = tuple(
-        _node(child, config, f"{path}.targets[{index}]", below, key) for index, child in enumerate(config.targets)
+        _node(child, said, f"{path}.targets[{index}]", below, key) for index, child in enumerate(config.targets)
     )
     if strategy.mode == "conditional":
         return _conditional(config, strategy, children, path)

@@ -17,8 +17,11 @@ MAX_STEPS: Final = 64
 MAX_FACTS: Final = 16
 MAX_REJECTED: Final = 16
 MAX_TEXT_CHARS: Final = 64
+#: Only so much of a text is searched for keys, and nothing behind it is shown.
+MAX_LOOKED_AT_CHARS: Final = 1024
 HIDDEN: Final = "(hidden)"
 ABSENT: Final = "(absent)"
+_SHORT: Final = frozenset({bool, int, float, type(None)})
 
 
 class DecisionTrace:
@@ -57,11 +60,11 @@ class DecisionTrace:
 
     def shown(self, root: str, value: Any) -> Any:
         """Return a value as a step may show it: texts cut, headers hidden, texts of the body where they must be."""
-        if value is None or isinstance(value, bool | int | float):
+        if type(value) in _SHORT:
             return value
         if root == "headers" or (root == "params" and not self._shows_params):
             return HIDDEN
-        text = scrub(value if isinstance(value, str) else str(value))
+        text = scrub((value if isinstance(value, str) else str(value))[:MAX_LOOKED_AT_CHARS])
         return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"
 
 

@@ -2,6 +2,7 @@
 
 In this order: the model that the target forces (`@slug/model`), the target itself, the request's headers, the model in
 the body.  A root target without a strategy leaves room for the request's own choice: there the body's `@slug` wins.
+A target with `passthrough` takes the request's headers, then the body's `@slug`, and only then what it says itself.
 """
 
 from typing import Final, NamedTuple
@@ -21,10 +22,8 @@ class Named(NamedTuple):
 
 def split_model(model: str) -> tuple[str | None, str]:
     """Return the slug and the rest of `@slug/model`; (None, model) when it has no slug."""
-    if not model.startswith("@"):
-        return None, model
     slug, _, rest = model[1:].partition("/")
-    return slug, rest
+    return (slug, rest) if slug and model.startswith("@") else (None, model)
 
 
 def name_provider(
@@ -39,7 +38,7 @@ def name_provider(
     forced = "model" in target.override_params
     if slug is not None and forced:
         return Named(slug, None, "override_params.model of the target")
-    if slug is not None and target.path == "config":
+    if slug is not None and target.path == "config" and not target.passthrough:
         return Named(slug, None, "the model in the request")
     names: list[tuple[str | None, str | None, str]] = [
         (target.virtual_key, target.provider, "the target"),

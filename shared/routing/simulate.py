@@ -146,8 +146,7 @@ def simulate(
 
 def _told(status: int, attempts: list[SimulatedAttempt], trace: DecisionTrace, error: str | None) -> Simulation:
     last = attempts[-1] if attempts else None
+    target = last.path if last and error is None else None
     by = (last.virtual_key or last.provider) if last else None
     summary = summarise(trace.steps, status=status, provider=by, model=last.model if last else None)
-    return Simulation(
-        status, last.path if last else None, summary, tuple(attempts), tuple(map(step_json, trace.steps)), error
-    )
+    return Simulation(status, target, summary, tuple(attempts), tuple(map(step_json, trace.steps)), error)

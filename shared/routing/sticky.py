@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -33,8 +33,15 @@ def sticky_key(strategy_id: str, sticky: StickyFields, facts: Facts) -> str | No
     values = [facts.at(path) for path in sticky.fields]
     if all(value is ABSENT for value in values):
         return None
-    told = "\x1f".join("" if value is ABSENT else f"{type(value).__name__}:{value}" for value in values)
+    told = "\x1f".join("" if value is ABSENT else _spelt(value) for value in values)
     return hashlib.blake2b(f"{strategy_id}\x1e{told}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _spelt(value: Any) -> str:
+    # 1 and 1.0 are one number; "1" is another value.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{type(value).__name__}:{value}"
 
 
 def rendezvous(key: str, seed: int, names: Sequence[str], weights: Sequence[float]) -> int:
@@ -82,10 +89,11 @@ class StickyMemory:
         self._put(key, path, until_s)
         self._untold.append(StickyChoice(key, path, until_s))
         if len(self._untold) > self._most:
-            self._untold.clear()
+            self._untold = self._untold[self._most // 2 :]
 
     def _put(self, key: str, path: str, until_s: float) -> None:
         self._choices[key] = (path, until_s)
+        self._choices.move_to_end(key)
         if len(self._choices) > self._most:
             self._choices.popitem(last=False)
             self.forgotten += 1
@@ -96,8 +104,10 @@ class StickyMemory:
         return untold
 
     def absorb(self, choices: list[StickyChoice]) -> None:
-        """Take over what other workers chose; of two choices the one that was made first counts."""
+        """Take over what other workers chose; of two choices the one that was made first counts, everywhere."""
+        now = self._clock()
         for choice in choices:
-            known = self._choices.get(choice.key)
-            if known is None or known[1] > choice.until_s or known[1] <= self._clock():
+            path, until_s = self._choices.get(choice.key, ("", 0.0))
+            told_first = until_s <= now or (choice.until_s, choice.path) < (until_s, path)
+            if choice.until_s > now and told_first:
                 self._put(choice.key, choice.path, choice.until_s)

@@ -23,7 +23,10 @@ from shared.schema.log_record import Rejected
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 #: A provider that asks for a longer wait than this, in one go or in all, is not waited for.
 MAX_RETRY_AFTER_S: Final = 60.0
+#: 200 to this one are never retried, listed or not.
+LAST_SUCCESS: Final = 204
 OPEN: Final = "its circuit breaker is open"
+ALL_OPEN: Final = "every circuit breaker is open, so none counts"
 
 
 class Attempt(NamedTuple):
@@ -90,11 +93,12 @@ def _retries(target: Target, route: Route) -> Walk:
     attempts = policy.attempts if route.retries is None else route.retries
     while True:
         result = yield Attempt(target, retry, wait_s)
-        if result.final or attempts == 0 or result.status not in policy.on_status_codes:
+        status = result.status
+        if result.final or attempts == 0 or status not in policy.on_status_codes or 200 <= status <= LAST_SUCCESS:
             return result
         if retry >= attempts:
             return result._replace(exhausted=True)
-        wait_s = BACKOFF_S[retry]
+        wait_s = BACKOFF_S[min(retry, len(BACKOFF_S) - 1)]
         if route.jitter:
             wait_s *= 0.5 + route.draw() / 2
         if policy.use_retry_after and result.status == 429 and result.retry_after_s is not None:
@@ -131,7 +135,11 @@ def _is_open(node: Node, breakers: Breakers) -> bool:
         return node.breaker is not None and breakers.is_open(node.breaker_id)
     if isinstance(node, Conditional) or not node.guarded:
         return False
-    return all(_is_open(child, breakers) for child in node.children)
+    if isinstance(node, Fallback):
+        return all(_is_open(child, breakers) for child in node.children)
+    return all(
+        _is_open(child, breakers) for child, weight in zip(node.children, node.weights, strict=True) if weight > 0
+    )
 
 
 def _falls_through(node: Fallback, result: AttemptResult) -> bool:
@@ -142,20 +150,25 @@ def _falls_through(node: Fallback, result: AttemptResult) -> bool:
     return result.status in node.on_status_codes
 
 
-def _left_out(node: Fallback, route: Route) -> tuple[Node, ...]:
-    """Return the children that are not to be tried; none when that would be all of them."""
-    closed = tuple(child for child in node.children if not _is_open(child, route.breakers))
-    if not closed or len(closed) == len(node.children):
-        if not closed:
-            route.trace.add("breaker", node.path, "all", "every circuit breaker is open, so none counts")
+def _usable(node: Fallback, route: Route) -> tuple[Node, ...]:
+    """Return the children whose breaker is closed; all of them when none is."""
+    closed: list[Node] = []
+    rejected: list[Rejected] = []
+    for child in node.children:
+        if _is_open(child, route.breakers):
+            rejected.append(Rejected(child.path, OPEN))
+        else:
+            closed.append(child)
+    if not closed:
+        route.trace.add("breaker", node.path, "all", ALL_OPEN)
+    if not closed or not rejected:
         return node.children
-    rejected = tuple(Rejected(child.path, OPEN) for child in node.children if child not in closed)
-    route.trace.add("breaker", node.path, closed[0].path, OPEN, rejected=rejected)
-    return closed
+    route.trace.add("breaker", node.path, closed[0].path, OPEN, rejected=tuple(rejected))
+    return tuple(closed)
 
 
 def _fallback(node: Fallback, route: Route) -> Walk:
-    children = _left_out(node, route) if node.guarded else node.children
+    children = _usable(node, route) if node.guarded else node.children
     result = yield from walk(children[0], route)
     for previous, child in pairwise(children):
         if not _falls_through(node, result):
@@ -182,21 +195,23 @@ def _stays(result: AttemptResult) -> str:
     return f"{result.status} is not listed"
 
 
+def _usable_weights(node: LoadBalance, route: Route) -> tuple[tuple[float, ...], tuple[Rejected, ...]]:
+    """Return the weights with 0 where a breaker is open, and what that leaves out; as given when none is closed."""
+    weights = tuple(
+        0.0 if weight > 0 and _is_open(child, route.breakers) else weight
+        for child, weight in zip(node.children, node.weights, strict=True)
+    )
+    if weights == node.weights:
+        return node.weights, ()
+    if not any(weights):
+        route.trace.add("breaker", node.path, "all", ALL_OPEN)
+        return node.weights, ()
+    changed = zip(node.children, node.weights, weights, strict=True)
+    return weights, tuple(Rejected(child.path, OPEN) for child, before, after in changed if before != after)
+
+
 def _load_balance(node: LoadBalance, route: Route) -> Walk:
-    weights = node.weights
-    rejected: tuple[Rejected, ...] = ()
-    if node.guarded:
-        usable = tuple(
-            0.0 if _is_open(child, route.breakers) else weight
-            for child, weight in zip(node.children, weights, strict=True)
-        )
-        if sum(usable) > 0:
-            rejected = tuple(
-                Rejected(child.path, OPEN)
-                for child, before, after in zip(node.children, weights, usable, strict=True)
-                if before != after
-            )
-            weights = usable
+    weights, rejected = _usable_weights(node, route) if node.guarded else (node.weights, ())
     key = sticky_key(node.id, node.sticky, route.facts) if node.sticky else None
     if key is None:
         point = route.draw()
@@ -243,7 +258,7 @@ def _conditional(node: Conditional, route: Route) -> Walk:
     chosen, why = node.default, "no condition holds, so the default"
     for number, (condition, child) in enumerate(node.arms):
         for root, key, path in condition.paths:
-            if len(facts) < MAX_FACTS:
+            if path not in facts and len(facts) < MAX_FACTS:
                 facts[path] = _shown(route, root, route.facts.value(root, key))
         if holds(condition.query, route.facts):
             chosen, why = child, f"condition {number} holds"

@@ -4,9 +4,12 @@ The control plane validates with this module what it saves, and the gateway pars
 saved can be served.  Source of the keys: `contract.md` section 1.
 """
 
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from shared import settings
 from shared.errors import InvalidConfig
@@ -21,6 +24,7 @@ from shared.schema.values import (
     Path,
     Reader,
     expected,
+    few,
     fields,
     flag,
     mapping,
@@ -28,7 +32,6 @@ from shared.schema.values import (
     secret,
     statuses,
     text,
-    texts,
     whole,
 )
 
@@ -49,6 +52,9 @@ NEVER_FORWARDED: Final = frozenset(
     {"metadata-flavor", "x-aws-ec2-metadata-token", "x-google-metadata-request", "host", "content-length",
      "transfer-encoding", "connection"}
 )  # fmt: skip
+MAX_FORWARDED: Final = 100
+_names: Final = few(MAX_FORWARDED, text)
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,7 @@ class CachePolicy:
     max_age_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """One level of a config; `targets` are configs too.  None means: not said here, so inherited."""
 
     strategy: Strategy | None = None
@@ -98,7 +103,7 @@ class Config:
     input_mutators: tuple[Hook | str, ...] | None = None
     output_mutators: tuple[Hook | str, ...] | None = None
     fetch_integrated_models: bool | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
 
     def unbuilt(self) -> tuple[str, ...]:
         """Return the keys said here whose feature this version does not have."""
@@ -116,9 +121,11 @@ def _weight(value: Any, path: Path, faults: Faults) -> float:
 
 
 def _forward_headers(value: Any, path: Path, faults: Faults) -> tuple[str, ...]:
-    names = tuple(name.strip().lower() for name in texts(value, path, faults))
+    names = tuple(name.strip().lower() for name in _names(value, path, faults))
     for name in names:
-        if name.startswith("x-portkey-"):
+        if not _HEADER_NAME.fullmatch(name):
+            faults.add(path, "Not a header's name")
+        elif name.startswith("x-portkey-"):
             faults.add(path, f"forward_headers must not contain the '{name}' header", headline=True)
         elif name in NEVER_FORWARDED:
             faults.add(path, f"the header '{name}' is never forwarded")
@@ -189,22 +196,22 @@ def _fields(value: Mapping[str, Any], path: Path, faults: Faults) -> dict[str, A
     read: dict[str, Any] = {}
     given: dict[str, Any] = {}
     for key, item in value.items():
-        here = (*path, str(key))
+        reader = _READERS.get(key)
         if key == "options":
-            faults.add(here, _LEGACY, headline=True)
+            faults.add((*path, key), _LEGACY, headline=True)
         elif item is None or key in _ELSEWHERE:
             continue
-        elif key in _READERS:
-            read[key] = _READERS[key](item, here, faults)
+        elif reader is not None:
+            read[key] = reader(item, (*path, key), faults)
         elif key in TARGET_SETTINGS:
-            if (setting := TARGET_SETTINGS[key](item, here, faults)) is not None:
+            if (setting := TARGET_SETTINGS[key](item, (*path, key), faults)) is not None:
                 given[key] = setting
         else:
-            faults.add(here, "Unrecognized key")
+            faults.add((*path, str(key)), "Unrecognized key")
     if value.get("on_status_codes") is not None:
         codes = statuses(value["on_status_codes"], (*path, "on_status_codes"), faults)
         if read.get("strategy") is not None and read["strategy"].on_status_codes is None:
-            read["strategy"] = replace(read["strategy"], on_status_codes=codes)
+            read["strategy"] = msgspec.structs.replace(read["strategy"], on_status_codes=codes)
     read["passthrough"] = bool(read.get("passthrough"))
     read["settings"] = given
     return read
@@ -218,14 +225,22 @@ def _level(value: Any, path: Path, faults: Faults, room: list[int]) -> Config:
     read = _fields(value, path, faults)
     chosen: Strategy | None = read.get("strategy")
     targets = _targets(value.get("targets"), path, faults, chosen, room)
-    where = (*path, "targets")
-    if len(targets) > 1 and chosen is None and not faults.within((*path, "strategy")):
-        faults.add((*path, "strategy"), "Required when there is more than one target")
-    if chosen is not None and not targets and not faults.within(where):
-        faults.add(where, "Required when there is a strategy")
-    if chosen is not None and targets and not faults.within((*path, "strategy")):
-        check_names(chosen, tuple(target.name for target in targets), (*path, "strategy"), faults)
+    if chosen is not None or len(targets) > 1:
+        _together(chosen, targets, path, faults)
     return Config(**read, targets=targets)
+
+
+def _together(chosen: Strategy | None, targets: tuple[Config, ...], path: Path, faults: Faults) -> None:
+    """Note a strategy and targets of one level that do not go together."""
+    where, how = (*path, "targets"), (*path, "strategy")
+    if chosen is None:
+        if not faults.within(how):
+            faults.add(how, "Required when there is more than one target")
+    elif not targets:
+        if not faults.within(where):
+            faults.add(where, "Required when there is a strategy")
+    elif not faults.lines or not any(faults.within((*where, str(at), "name")) for at in range(len(targets))):
+        check_names(chosen, tuple(target.name for target in targets), how, faults)
 
 
 def _targets(value: Any, path: Path, faults: Faults, chosen: Strategy | None, room: list[int]) -> tuple[Config, ...]:
@@ -248,8 +263,10 @@ def _targets(value: Any, path: Path, faults: Faults, chosen: Strategy | None, ro
         faults.add(here, f"Array must contain at most {max(0, most)} element(s)")
         return ()
     return tuple(
-        _level(item, (*here, str(index)), faults, room if path else [settings.MAX_NESTED_TARGETS])
-        for index, item in enumerate(value)
+        [
+            _level(item, (*here, str(index)), faults, room if path else [settings.MAX_NESTED_TARGETS])
+            for index, item in enumerate(value)
+        ]
     )
 
 

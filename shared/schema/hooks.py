@@ -3,11 +3,11 @@
 All three become `Hook`s; what a check's parameters mean is the check's own matter.  Source: `contract.md` 1 and 5.2.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.schema.values import Faults, Json, Path, Reader, expected, fields, flag, items, mapping, one_of, text
+from shared.schema.values import Faults, Json, Path, Reader, expected, few, fields, flag, mapping, one_of, text
 
 MAX_HOOKS: Final = 100
 #: Keys of an inline guardrail that are not checks.
@@ -18,10 +18,13 @@ _RESERVED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class HookCheck:
-    """One check of a hook: its id with its folder (`default.wordCount`), and its parameters as given."""
+    """One check of a hook: its id with its folder (`default.wordCount`), and its parameters as given.
+
+    Parameters may hold a partner's key, so they are not shown.
+    """
 
     id: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(repr=False)
     is_enabled: bool = True
 
 
@@ -56,7 +59,7 @@ def _full_name(check: str) -> str:
 
 
 def _checks(value: Any, path: Path, faults: Faults) -> tuple[HookCheck, ...]:
-    return items(value, path, faults, _check)
+    return few(MAX_HOOKS, _check)(value, path, faults)
 
 
 _COMMON: Final[dict[str, Reader]] = {
@@ -99,25 +102,33 @@ def _inline(value: Json, path: Path, faults: Faults, kind: str) -> Hook:
     return _hook(found, tuple(checks), kind)
 
 
-def _guardrail(kind: str, value: Any, path: Path, faults: Faults) -> Hook | str | None:
-    if isinstance(value, str):
-        return text(value, path, faults)
-    if isinstance(value, dict):
-        return _inline(value, path, faults, kind)
-    expected("string or object", value, path, faults)
-    return None
+def _reader(kind: str) -> Callable[[Any, Path, Faults], Hook | str | None]:
+    def read(value: Any, path: Path, faults: Faults) -> Hook | str | None:
+        if isinstance(value, str):
+            return text(value, path, faults)
+        if isinstance(value, dict):
+            return _inline(value, path, faults, kind)
+        expected("string or object", value, path, faults)
+        return None
+
+    return read
+
+
+_Named = Callable[[Any, Path, Faults], tuple[Hook | str, ...]]
+_guardrails: Final[_Named] = few(MAX_HOOKS, _reader("guardrail"))
+_mutators: Final[_Named] = few(MAX_HOOKS, _reader("mutator"))
 
 
 def guardrails(value: Any, path: Path, faults: Faults) -> tuple[Hook | str, ...]:
     """Read `input_guardrails` or `output_guardrails`: slugs and inline guardrails."""
-    return items(value, path, faults, lambda *at: _guardrail("guardrail", *at))
+    return _guardrails(value, path, faults)
 
 
 def mutators(value: Any, path: Path, faults: Faults) -> tuple[Hook | str, ...]:
     """Read `input_mutators` or `output_mutators`: as guardrails, but to rewrite."""
-    return items(value, path, faults, lambda *at: _guardrail("mutator", *at))
+    return _mutators(value, path, faults)
 
 
 def raw_hooks(value: Any, path: Path, faults: Faults) -> tuple[Hook, ...]:
     """Read `before_request_hooks` or `after_request_hooks`."""
-    return items(value, path, faults, raw_hook)
+    return few(MAX_HOOKS, raw_hook)(value, path, faults)

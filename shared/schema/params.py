@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shared.schema.values import Faults, Path, text
+from shared.schema.values import Faults, Path, expected, text
 
 Json = dict[str, Any]
 #: Keys of objects are texts, places in arrays numbers, `EVERY` all places.
@@ -16,8 +16,10 @@ EVERY: Final = -1
 ParamPath = tuple[str | int, ...]
 
 MAX_PATH_CHARS: Final = 256
-_PART: Final = re.compile(r"([^.\[\]]+)((?:\[(?:\d{1,6}|\*)\])*)")
-_INDEX: Final = re.compile(r"\[(\d+|\*)\]")
+#: Each path is one pass over a part of the body.
+MAX_PATHS: Final = 200
+_PART: Final = re.compile(r"([^.\[\]]+)((?:\[(?:[0-9]{1,6}|\*)\])*)")
+_INDEX: Final = re.compile(r"\[([0-9]+|\*)\]")
 
 
 def parse_param_path(value: str) -> ParamPath | None:
@@ -47,7 +49,10 @@ def param_paths(value: Any, path: Path, faults: Faults) -> tuple[ParamPath, ...]
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
-        faults.add(path, "Expected array, received another type")
+        expected("array", value, path, faults)
+        return ()
+    if len(value) > MAX_PATHS:
+        faults.add(path, f"Array must contain at most {MAX_PATHS} element(s)")
         return ()
     found = (_one(item, (*path, str(index)), faults) for index, item in enumerate(value))
     return tuple(item for item in found if item is not None)
@@ -63,7 +68,7 @@ def _without(value: Any, path: ParamPath) -> Any:
             return {key: item for key, item in value.items() if key != step}
         inner = _without(value[step], rest)
         return value if inner is value[step] else {**value, step: inner}
-    if not isinstance(value, list) or (step != EVERY and step >= len(value)):
+    if not isinstance(value, list) or not value or step >= len(value):
         return value
     if not rest:
         return [] if step == EVERY else value[:step] + value[step + 1 :]

@@ -9,13 +9,13 @@ back-references) is a fault.  A pattern that no engine understands matches nothi
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 import re2
 
-from shared.schema.values import Faults, Path, array, expected
+from shared.schema.values import Faults, Path, array, expected, text
 
 ROOTS: Final = ("metadata", "params", "url")
 COMPARISONS: Final = ("$eq", "$ne", "$in", "$nin", "$regex", "$gt", "$gte", "$lt", "$lte")
@@ -23,6 +23,12 @@ LOGICAL: Final = ("$and", "$or")
 MAX_PATTERN_CHARS: Final = 1000
 MAX_QUERY_DEPTH: Final = 16
 
+#: How this engine's complaints begin about what JavaScript does not accept either.
+_BROKEN: Final = (
+    "missing ", "unexpected )", "trailing \\", "no argument for repetition", "bad repetition operator",
+    "invalid character class range",
+)  # fmt: skip
+_UNICODE: Final = re.compile(r"(\\\\)|\\u([0-9a-fA-F]{4})")
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 
@@ -46,8 +52,7 @@ class Pattern:
         return f"Pattern({self.source!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(msgspec.Struct, frozen=True):
     """One comparison: the value at `root`.`key` against `operand`; `path` is both as written."""
 
     root: str
@@ -57,15 +62,13 @@ class Test:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(msgspec.Struct, frozen=True):
     """Holds when every part holds; without parts, always."""
 
     parts: tuple["Query", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(msgspec.Struct, frozen=True):
     """Holds when some part holds; without parts, never."""
 
     parts: tuple["Query", ...]
@@ -74,8 +77,7 @@ class AnyOf:
 Query = Test | All | AnyOf
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """When `query` holds, the target named `then` is taken; `paths` are what it looks at: root, key, and both."""
 
     query: Query
@@ -89,9 +91,11 @@ def _compiled(source: str) -> Any:
 
     A set of one pattern, because it says whether without saying where, at a fifth of the cost.
     """
-    re2.compile(source, _OPTIONS)
+    # JavaScript's \u0041 is this engine's \x{0041}; what follows an escaped backslash is no escape.
+    spelt = _UNICODE.sub(lambda match: match[1] or f"\\x{{{match[2]}}}", source)
+    re2.compile(spelt, _OPTIONS)
     found = re2.Set.SearchSet(_OPTIONS)
-    found.Add(source)
+    found.Add(spelt)
     found.Compile()
     return found
 
@@ -105,13 +109,12 @@ def _pattern(value: Any, path: Path, faults: Faults) -> Pattern | None:
         return None
     try:
         return Pattern(value, _compiled(value))
-    except re2.error:
-        pass
-    try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError):
+    except UnicodeEncodeError:
         return Pattern(value, None)
-    faults.add(path, "The pattern uses look-around, a back-reference or a repetition that cannot run in linear time")
+    except re2.error as fault:
+        if str(fault.args[0], "utf-8", "replace").startswith(_BROKEN):
+            return Pattern(value, None)
+    faults.add(path, "The pattern uses look-around, a back-reference or another thing that cannot run in linear time")
     return None
 
 
@@ -156,8 +159,10 @@ def parse_query(value: Any, path: Path, faults: Faults, depth: int = 0) -> Query
         here = (*path, str(name))
         if name in LOGICAL:
             inner = tuple(
-                parse_query(each, (*here, str(index)), faults, depth + 1)
-                for index, each in enumerate(array(item, here, faults))
+                [
+                    parse_query(each, (*here, str(index)), faults, depth + 1)
+                    for index, each in enumerate(array(item, here, faults))
+                ]
             )
             parts.append(All(inner) if name == "$and" else AnyOf(inner))
         elif str(name).startswith("$"):
@@ -176,27 +181,31 @@ def _looked_at(query: Query) -> dict[tuple[str, str, str], None]:
     return found
 
 
-def _condition(value: Any, path: Path, faults: Faults) -> Condition | None:
+#: Stands for a condition that is at fault, so that the others keep their places.
+_UNREADABLE: Final = Condition(All(()), "")
+
+
+def _condition(value: Any, path: Path, faults: Faults) -> Condition:
     if not isinstance(value, dict):
         expected("object", value, path, faults)
-        return None
-    for key in value.keys() - {"query", "then"}:
-        faults.add((*path, str(key)), "Unrecognized key")
-    for key in ("query", "then"):
-        if key not in value:
-            faults.add((*path, key), "Required")
-    if "query" not in value or "then" not in value:
-        return None
-    query = parse_query(value["query"], (*path, "query"), faults)
-    if not isinstance(value["then"], str):
-        expected("string", value["then"], (*path, "then"), faults)
-        return None
-    return Condition(query, value["then"], tuple(_looked_at(query)))
+        return _UNREADABLE
+    for key in value:
+        if key not in {"query", "then"}:
+            faults.add((*path, str(key)), "Unrecognized key")
+    query, then = _UNREADABLE.query, None
+    if "query" in value:
+        query = parse_query(value["query"], (*path, "query"), faults)
+    else:
+        faults.add((*path, "query"), "Required")
+    if "then" in value:
+        then = text(value["then"], (*path, "then"), faults)
+    else:
+        faults.add((*path, "then"), "Required")
+    return Condition(query, then or "", tuple(_looked_at(query)))
 
 
 def parse_conditions(value: Any, path: Path, faults: Faults) -> tuple[Condition, ...]:
-    """Read `strategy.conditions`; at least one is required."""
-    found = [_condition(item, (*path, str(index)), faults) for index, item in enumerate(array(value, path, faults))]
-    if value == []:
-        faults.add(path, "No conditions passed in the query router", headline=True)
-    return tuple(condition for condition in found if condition is not None)
+    """Read `strategy.conditions`; one that is at fault keeps its place, its `then` is empty where it has none."""
+    return tuple(
+        [_condition(item, (*path, str(index)), faults) for index, item in enumerate(array(value, path, faults))]
+    )

@@ -6,12 +6,15 @@ Source: `contract.md` 1.1, 1.2, 1.6.
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from shared.schema.query import Condition, parse_conditions
-from shared.schema.values import Faults, Path, Reader, expected, fields, flag, items, mapping, statuses, text, whole
+from shared.schema.values import Faults, Path, Reader, expected, few, fields, flag, statuses, text, whole
 
 MODES: Final = ("single", "loadbalance", "fallback", "conditional")
 STICKY_TTL_S: Final = 3600
 MAX_STICKY_TTL_S: Final = 30 * 24 * 3600
+MAX_HASH_FIELDS: Final = 16
 LEAST_COOLDOWN_MS: Final = 30_000
 MAX_COOLDOWN_MS: Final = 24 * 3600 * 1000
 MINIMUM_REQUESTS: Final = 5
@@ -40,8 +43,7 @@ class BreakerPolicy:
     statuses: frozenset[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """How a config chooses among its targets; `on_status_codes` None means any status but 2xx."""
 
     mode: str
@@ -66,7 +68,7 @@ def _sticky_field(value: Any, path: Path, faults: Faults) -> tuple[str, ...] | N
 
 
 def _sticky_fields(value: Any, path: Path, faults: Faults) -> tuple[tuple[str, ...], ...]:
-    return items(value, path, faults, _sticky_field)
+    return few(MAX_HASH_FIELDS, _sticky_field)(value, path, faults)
 
 
 def _sticky(value: Any, path: Path, faults: Faults) -> StickyFields | None:
@@ -104,7 +106,12 @@ def breaker(value: Any, path: Path, faults: Faults) -> BreakerPolicy | None:
     )  # fmt: skip
 
 
+def _as_given(value: Any, _path: Path, _faults: Faults) -> Any:
+    return value
+
+
 _READERS: Final[dict[str, Reader]] = {
+    "mode": _as_given,
     "on_status_codes": statuses,
     "conditions": parse_conditions,
     "default": text,
@@ -115,26 +122,31 @@ _READERS: Final[dict[str, Reader]] = {
 
 def strategy(value: Any, path: Path, faults: Faults) -> Strategy | None:
     """Read a `strategy`."""
-    if mapping(value, path, faults) is None:
+    found = fields(value, path, faults, _READERS)
+    if found is None:
         return None
-    mode = value.get("mode")
-    rest = fields({key: item for key, item in value.items() if key != "mode"}, path, faults, _READERS) or {}
+    mode = found.get("mode")
     if mode not in MODES:
         faults.add((*path, "mode"), f"Invalid 'mode' value. Must be one of: {', '.join(MODES)}")
         return None
-    if mode == "conditional" and value.get("conditions") is None:
+    if mode == "conditional" and value.get("conditions") in (None, []):
         faults.add((*path, "conditions"), "No conditions passed in the query router", headline=True)
     return Strategy(
-        mode, rest.get("on_status_codes"), rest.get("conditions", ()), rest.get("default"), rest.get("sticky"),
-        rest.get("cb_config"),
+        mode, found.get("on_status_codes"), found.get("conditions", ()), found.get("default"), found.get("sticky"),
+        found.get("cb_config"),
     )  # fmt: skip
 
 
 def check_names(chosen: Strategy, names: tuple[str | None, ...], path: Path, faults: Faults) -> None:
-    """Note conditions that lead to no target; `names` are those of the targets."""
+    """Note conditions that lead to no target; `names` are those of the targets.
+
+    Only the conditional mode looks at its conditions; a name that could not be read has its fault already.
+    """
+    if chosen.mode != "conditional":
+        return
+    known = set(names)
     wanted = [((*path, "conditions", str(index), "then"), item.then) for index, item in enumerate(chosen.conditions)]
-    if chosen.default is not None:
-        wanted.append(((*path, "default"), chosen.default))
+    wanted.append(((*path, "default"), chosen.default or ""))
     for where, name in wanted:
-        if name not in names:
+        if name and name not in known:
             faults.add(where, f"Invalid target name found in the query router: {name}", headline=True)

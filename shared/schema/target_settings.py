@@ -11,7 +11,8 @@ import orjson
 from shared.redact import Secret
 from shared.schema.values import Faults, Path, Reader, expected, fields, flag, items, text
 
-_SECRETS: Final = (
+#: Settings that are secret.
+SECRET_SETTINGS: Final = (
     "azure_ad_token", "azure_entra_client_secret", "aws_secret_access_key", "aws_session_token",
     "vertex_service_account_json", "oracle_private_key", "oracle_key_passphrase",
 )  # fmt: skip
@@ -40,18 +41,25 @@ _PLAIN: Final = (
 #: Settings that are addresses: a caller who may not send a custom host may not send these either.
 ADDRESS_SETTINGS: Final = ("huggingface_base_url", "azure_foundry_url")
 
+#: Whole numbers up to here are the same everywhere.
+_MAX_NUMBER: Final = 2**53
+
 
 def _plain(value: Any, path: Path, faults: Faults) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
+    if isinstance(value, int | float) and abs(value) <= _MAX_NUMBER:
+        return str(int(value) if value == int(value) else value)
     return text(value, path, faults)
 
 
 def _secret(value: Any, path: Path, faults: Faults) -> Secret | None:
     if isinstance(value, dict):
-        return Secret(orjson.dumps(value).decode())
+        try:
+            return Secret(orjson.dumps(value).decode())
+        except TypeError:
+            faults.add(path, "Not an object that can be written as JSON")
+            return None
     read = text(value, path, faults)
     return None if read is None else Secret(read)
 
@@ -71,10 +79,10 @@ def _deployments(value: Any, path: Path, faults: Faults) -> tuple[dict[str, Any]
 #: The reader of every setting, by its name in a config.
 TARGET_SETTINGS: Final[dict[str, Reader]] = {
     **dict.fromkeys(_PLAIN, _plain),
-    **dict.fromkeys(_SECRETS, _secret),
+    **dict.fromkeys(SECRET_SETTINGS, _secret),
     "deployments": _deployments,
 }
 #: The setting of every header, names in lower case; `True` where it is secret.
 SETTING_HEADERS: Final[dict[str, tuple[str, bool]]] = {
-    f"x-portkey-{name.replace('_', '-')}": (name, name in _SECRETS) for name in (*_PLAIN, *_SECRETS)
+    f"x-portkey-{name.replace('_', '-')}": (name, name in SECRET_SETTINGS) for name in (*_PLAIN, *SECRET_SETTINGS)
 }

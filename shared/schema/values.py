@@ -13,6 +13,14 @@ Json = dict[str, Any]
 Path = tuple[str, ...]
 T = TypeVar("T")
 
+#: More faults than these are not listed: a config of a quarter of a megabyte can have a hundred thousand.
+MAX_FAULTS: Final = 100
+_MAX_SHOWN_CHARS: Final = 200
+
+
+def _cut(shown: str) -> str:
+    return shown if len(shown) <= _MAX_SHOWN_CHARS else shown[: _MAX_SHOWN_CHARS - 1] + "…"
+
 
 class Faults:
     """Collects faults.
@@ -25,17 +33,23 @@ class Faults:
         self.lines: list[str] = []
         self.headlines: list[str] = []
         self.trusted_hosts = trusted_hosts
+        self._wrong: set[Path] = set()
 
     def add(self, path: Path, message: str, *, headline: bool = False) -> None:
         """Note what is wrong at `path`."""
-        self.lines.append(f"path: {','.join(path)}, message: {message}")
+        if len(self.lines) > MAX_FAULTS:
+            return
+        self._wrong.update(path[:length] for length in range(len(path) + 1))
+        if len(self.lines) == MAX_FAULTS:
+            self.lines.append("path: , message: There are more faults than are listed here")
+            return
+        self.lines.append(f"path: {','.join(map(_cut, path))}, message: {_cut(message)}")
         if headline:
-            self.headlines.append(message)
+            self.headlines.append(_cut(message))
 
     def within(self, path: Path) -> bool:
         """Return whether something at or below `path` was already found wrong."""
-        prefix = f"path: {','.join(path)}"
-        return any(line.startswith((prefix + ",", prefix + " ")) for line in self.lines)
+        return path in self._wrong
 
     def headline(self) -> str | None:
         """Return the sentence for the whole answer, None when the usual one serves."""
@@ -94,10 +108,14 @@ def array(value: Any, path: Path, faults: Faults) -> list[Any]:
 
 
 def whole(least: int, most: int) -> Reader:
-    """Return the reader of a whole number from `least` to `most`."""
+    """Return the reader of a whole number from `least` to `most`; 5.0 is one, as in JavaScript."""
 
     def read(value: Any, path: Path, faults: Faults) -> int | None:
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, float):
+            faults.add(path, "Expected integer, received float")
+        elif isinstance(value, bool) or not isinstance(value, int):
             expected("number", value, path, faults)
         elif not least <= value <= most:
             faults.add(path, f"Number must be from {least} to {most}")
@@ -114,14 +132,24 @@ def items(value: Any, path: Path, faults: Faults, read: Callable[[Any, Path, Fau
     return tuple(item for item in found if item is not None)
 
 
-def texts(value: Any, path: Path, faults: Faults) -> tuple[str, ...]:
-    """Read an array of texts."""
-    return items(value, path, faults, text)
+def few(most: int, read: Callable[[Any, Path, Faults], T | None]) -> Callable[[Any, Path, Faults], tuple[T, ...]]:
+    """Return the reader of an array of at most `most` elements, each of which `read` reads."""
+
+    def read_all(value: Any, path: Path, faults: Faults) -> tuple[T, ...]:
+        if isinstance(value, list) and len(value) > most:
+            faults.add(path, f"Array must contain at most {most} element(s)")
+            return ()
+        return items(value, path, faults, read)
+
+    return read_all
+
+
+_statuses: Final = few(900, whole(100, 999))
 
 
 def statuses(value: Any, path: Path, faults: Faults) -> frozenset[int]:
     """Read an array of HTTP statuses."""
-    return frozenset(items(value, path, faults, whole(100, 999)))
+    return frozenset(_statuses(value, path, faults))
 
 
 def one_of(*choices: str) -> Reader:

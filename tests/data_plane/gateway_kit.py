@@ -13,6 +13,7 @@ from data_plane.providers.registry import load_providers
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.tokens import Tokens
 from tests.data_plane import kit
 
 TRUSTED = frozenset({"127.0.0.1", "localhost"})
@@ -83,7 +84,7 @@ async def gateway(
     holder.swap(snapshot or kit.snapshot(**sections))
     client = UpstreamClient(TRUSTED)
     deps = Deps(
-        holder=holder, providers=load_providers(), client=client, recorder=Recorded(), trusted_hosts=TRUSTED,
+        holder=holder, providers=load_providers(), client=client, tokens=Tokens(client), recorder=Recorded(), trusted_hosts=TRUSTED,
         gateway="gw-test", propagation_wait_s=propagation_wait_s, draw=draw,
     )  # fmt: skip
     app = build_app(deps, PayloadStore(tmp_path / "payloads"), Metrics(CollectorRegistry()), max_body)

@@ -54,6 +54,9 @@ class Counts:
     def flush(self):
         self.flushed += 1
 
+    def routing(self, breakers, sticky):
+        self.open = breakers.open_count()
+
 
 def activation(seq, known=frozenset(), **sections):
     """Return the message for a revision, without the blobs that are known; and all its blobs."""

@@ -6,6 +6,7 @@ from data_plane.pipeline.deps import Deps
 from data_plane.providers.registry import load_providers
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.tokens import Tokens
 from tests.data_plane.gateway_kit import TRUSTED, Recorded
 
 
@@ -24,5 +25,5 @@ async def deps_of(snapshot, **changes):
         "trusted_hosts": TRUSTED,
         **changes,
     }
-    yield Deps(holder=holder, providers=load_providers(), client=client, **fields)
+    yield Deps(holder=holder, providers=load_providers(), client=client, tokens=Tokens(client), **fields)
     await client.close()
