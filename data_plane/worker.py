@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -17,6 +18,10 @@ from data_plane.sync.link import Hello, Link
 KEEPALIVE_S = 75.0
 #: Configs come in headers; aiohttp's 8 KiB would refuse what the contract allows.
 MAX_HEADER_BYTES = 64 * 1024
+
+#: glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX.  Left to itself glibc raises the first with the largest
+#: block that was freed, and after a burst of large bodies or of many streams their memory is never given back.
+_MALLOC = {-3: 256 * 1024, -1: 1024 * 1024, -8: 2}
 
 log = structlog.get_logger(module=__name__)
 
@@ -63,6 +68,10 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in _MALLOC.items():
+            mallopt(parameter, value)
 
 
 def main(link_fd: int, socket_fd: int) -> None:

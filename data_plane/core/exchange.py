@@ -28,7 +28,7 @@ class Call:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
     received_us: int
     started_s: float
     target: str = ""
@@ -66,5 +66,7 @@ class Exchange:
     answer_json: bytes = b""
     answer_chunks: list[bytes] = field(default_factory=list)
     answer_bytes: int = 0
+    kept_bytes: int = 0
+    is_cut: bool = False
     bundle: str = ""
     phases_us: dict[str, int] = field(default_factory=dict)

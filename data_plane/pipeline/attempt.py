@@ -107,6 +107,11 @@ async def _whole(destination: Destination, operation: Operation, response: Upstr
     return Outcome(Answer(response.status, encoded, answer_headers(response.headers)), AttemptResult(response.status))
 
 
+def _is_recorded(exchange: Exchange) -> bool:
+    principal, job = exchange.principal, exchange.job
+    return principal is not None and principal.ws.payload != "metrics" and (job is None or job.keep_bodies)
+
+
 @dataclass(frozen=True, slots=True)
 class _Left:
     """What is left of an attempt's limit: it ends with the first chunk, not with the head."""
@@ -138,7 +143,10 @@ async def _streamed(
 ) -> Outcome:
     if not response.headers.get("content-type", "").startswith(operation.stream_type):
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not an event stream.")
-    relay = StreamRelay(response, operation.decoder(destination.facts), exchange, deps.clock, operation.splitter())
+    relay = StreamRelay(
+        response, operation.decoder(destination.facts), exchange, deps.clock, splitter=operation.splitter(),
+        kept=deps.kept if _is_recorded(exchange) else None,
+    )  # fmt: skip
     await left.open(relay)
     answer = Answer(
         response.status, headers=answer_headers(response.headers), content_type="text/event-stream",

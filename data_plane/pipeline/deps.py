@@ -9,6 +9,7 @@ from typing import Protocol
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import NO_RULES, Rules
 from data_plane.providers.base import Provider
+from data_plane.recorder.allowance import Allowance
 from data_plane.recorder.recorder import Recorder
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
@@ -56,4 +57,5 @@ class Deps:
     jitter: bool = False
     propagates: frozenset[str] = frozenset({"traceparent"})
     max_upload_bytes: int = 2 * 1024 * 1024 * 1024
+    kept: Allowance = field(default_factory=Allowance)
     streams: set[Relay] = field(default_factory=set)

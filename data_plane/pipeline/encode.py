@@ -9,7 +9,8 @@ from typing import Final
 import orjson
 
 from data_plane.core.job import Job, Raw
-from data_plane.core.types import UpstreamRequest
+from data_plane.core.parts import Part, unfolded, write_members
+from data_plane.core.types import CallFacts, Json, UpstreamRequest
 from data_plane.pipeline.forward import forward_headers, forward_url
 from data_plane.pipeline.target import Destination
 from data_plane.providers.base import Operation
@@ -66,12 +67,19 @@ def _raw_headers(destination: Destination, raw: Raw) -> dict[str, str]:
     return headers
 
 
-def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes:
+def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes | tuple[Part, ...]:
     """Return the body as it came, unless the target or a `@slug` in its model changes it."""
     body, model = destination.body, destination.facts.model
     if not body or (body is job.body and body.get("model") in {None, model}):
-        return raw.content
-    return orjson.dumps({**body, "model": model} if "model" in body else body)
+        return raw.content if isinstance(raw.content, bytes) else (memoryview(raw.content),)
+    return write_members({**body, "model": model} if "model" in body else body)
+
+
+def _body_parts(operation: Operation, body: Json, facts: CallFacts) -> bytes | tuple[Part, ...]:
+    """Return the translated body; large members go out as they came where the provider takes them so."""
+    if operation.passes_through:
+        return write_members(operation.encode(body, facts))
+    return orjson.dumps(operation.encode(unfolded(body), facts))
 
 
 def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:
@@ -96,7 +104,7 @@ def upstream_request(
     else:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none
         url, headers = destination.base_url + operation.path_for(facts), _translated_headers(destination)
-        body = orjson.dumps(operation.encode(destination.body, facts))
+        body = _body_parts(operation, destination.body, facts)
     _put_trace(headers, job, trace, propagates)
     _put_forwarded(headers, destination, target, job)
     provider, key = destination.provider, destination.credential.key

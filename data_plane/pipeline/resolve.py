@@ -12,6 +12,7 @@ import msgspec
 from data_plane.core.endpoint import ENDPOINTS, NITRO, PROXY, UNIVERSAL, UNIVERSAL_TYPES
 from data_plane.core.exchange import Call
 from data_plane.core.job import Choice, Job, Principal, Raw
+from data_plane.core.parts import LARGE_BYTES, is_of, read_members
 from data_plane.core.types import Json
 from data_plane.pipeline import said
 from data_plane.pipeline.plans import PlanMemo, choose_plan, with_fallbacks
@@ -38,17 +39,21 @@ class Rules:
 NO_RULES: Final = Rules()
 
 
-def decode_body(body: bytes) -> Json:
-    """Return the request body as an object; raises InvalidJson with what is wrong."""
+def decode_body(body: bytes | bytearray) -> Json:
+    """Return the request body as an object, the large members of a large one as they came (`msgspec.Raw`).
+
+    Raises InvalidJson with what is wrong.
+    """
     decoded = _decode(body)
     if not isinstance(decoded, dict):
         raise InvalidJson("The request body must be a JSON object.")
     return decoded
 
 
-def _decode(body: bytes) -> Any:
+def _decode(body: bytes | bytearray) -> Any:
     try:
-        return msgspec.json.decode(body)
+        is_object = len(body) > LARGE_BYTES and body[:64].lstrip()[:1] == b"{"
+        return read_members(body) if is_object else msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError):
         raise InvalidJson("The request body is not valid JSON.") from None
     except RecursionError:
@@ -74,7 +79,7 @@ class _Asked:
     provider: str | None = None
 
 
-def _universal(body: bytes) -> _Asked:
+def _universal(body: bytes | bytearray) -> _Asked:
     """Read `{"provider", "model", "type", "parameters"}`."""
     decode_body(body)
     try:
@@ -97,7 +102,7 @@ def _check_body(operation: str, body: Json) -> bool:
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("stream must be true or false.", path="stream")
     for name, (kinds, wanted) in endpoint.required.items():
-        if not isinstance(body.get(name), kinds):
+        if not is_of(body.get(name), kinds):
             raise BadRequest(f"{name} must be {wanted}.", path=name)
     return bool(stream) and endpoint.streams
 

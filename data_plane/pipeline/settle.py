@@ -3,10 +3,12 @@
 import time
 from typing import Any, Final, Literal
 
+import msgspec
 import orjson
 import structlog
 
 from data_plane.core.exchange import Exchange
+from data_plane.core.parts import unfold
 from data_plane.core.types import Usage
 from data_plane.pipeline.deps import Deps
 from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_message_text
@@ -47,6 +49,16 @@ def _preview(text: str) -> str | None:
     More is scrubbed than is kept, so that a key which the cut would halve is still recognised.
     """
     return scrub(text[: 3 * PREVIEW_CHARS])[:PREVIEW_CHARS] or None
+
+
+def _asked_text(body: Json, size: int) -> str:
+    # Messages that were too large to decode once are too large to decode for a few words of them.
+    if size > MAX_BODY_BYTES and isinstance(body.get("messages"), msgspec.Raw):
+        return ""
+    try:
+        return last_message_text(unfold(body))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
 
 
 def _completion(exchange: Exchange) -> Json | None:
@@ -142,10 +154,10 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
     if policy != "metrics" and job is not None:
         completion = _completion(exchange)
         texts = (
-            _preview(last_message_text(job.body)),
+            _preview(_asked_text(job.body, size)),
             _preview(first_answer_text(completion)) if completion else None,
         )
-        if size <= MAX_BODY_BYTES:
+        if size <= MAX_BODY_BYTES and not exchange.is_cut:
             payload = _payload(exchange, completion)
             shipped, kept = (payload, None) if policy == "full" else (None, payload)
             state = "stored" if policy == "full" else "gateway"
@@ -157,12 +169,14 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
 
 def settle(exchange: Exchange, snapshot: Snapshot | None, deps: Deps) -> None:
     """Write the record of a finished request; a request without a known caller has none."""
-    if snapshot is None:
-        return
     try:
-        _write(exchange, snapshot, deps)
+        if snapshot is not None:
+            _write(exchange, snapshot, deps)
     except Exception:
         log.exception("settle_failed", id=exchange.id)
+    finally:
+        deps.kept.give_back(exchange.kept_bytes)
+        exchange.kept_bytes = 0
 
 
 def now_us() -> int:

@@ -14,6 +14,7 @@ from data_plane.core.exchange import Exchange
 from data_plane.core.types import UpstreamBody
 from data_plane.providers.base import Splitter, StreamDecoder
 from data_plane.providers.sse import SseSplitter
+from data_plane.recorder.allowance import Allowance
 from shared.errors import GatewayError, Unauthenticated, UpstreamBroken
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -40,14 +41,18 @@ class StreamRelay:
         decoder: StreamDecoder,
         exchange: Exchange,
         clock: Callable[[], float],
+        *,
         splitter: Splitter | None = None,
+        kept: Allowance | None = None,
     ) -> None:
+        """`kept` is what chunks for the record are taken from; without it none are kept."""
         self._body = body
         self._chunks = body.chunks()
         self._splitter = splitter or SseSplitter()
         self._decoder = decoder
         self._exchange = exchange
         self._clock = clock
+        self._kept = kept
         self._first = b""
         self._ended = False
         self._refusal: GatewayError | None = None
@@ -86,9 +91,16 @@ class StreamRelay:
 
     def _keep(self, chunk: bytes) -> None:
         exchange = self._exchange
-        exchange.answer_bytes += len(chunk)
-        if exchange.answer_bytes <= KEPT_BYTES:
-            exchange.answer_chunks.append(chunk)
+        size = len(chunk)
+        exchange.answer_bytes += size
+        if self._kept is None or exchange.is_cut:
+            return
+        if exchange.kept_bytes + size > KEPT_BYTES or not self._kept.take(size):
+            # A record with a hole in its answer would look whole, so the first chunk that is left out is the last.
+            exchange.is_cut = True
+            return
+        exchange.kept_bytes += size
+        exchange.answer_chunks.append(chunk)
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield ready-made frames to the end of the stream, the last of which is `[DONE]` or an error event."""

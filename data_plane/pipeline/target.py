@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from data_plane.core.endpoint import PROXY
 from data_plane.core.job import Job, Principal
+from data_plane.core.parts import unfolded
 from data_plane.core.types import CallFacts, Credential, Json
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
@@ -77,7 +78,9 @@ def locate(
 
     `any_model` skips the check of the model: the call is not about one.
     """
-    body = shape_params(job.body, target.default_params, target.override_params, target.drop_params)
+    # A path into a member that was left as it came leads nowhere.
+    body = unfolded(job.body) if any(len(path) > 1 for path in target.drop_params) else job.body
+    body = shape_params(body, target.default_params, target.override_params, target.drop_params)
     model = body.get("model") or ""
     if not isinstance(model, str):
         raise BadRequest("model must be a string.", path="model")

@@ -59,9 +59,9 @@ class Operation:
     `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
     answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
     reads the provider's error body (None when it was no JSON object).  `splitter` cuts its streams, which are of the
-    content type `stream_type`, into events.  `passes_through`: requests and answers are
-    OpenAI's own, so that a call may be sent on unread.  `binary`: a successful answer is no JSON, and is relayed as it
-    is.
+    content type `stream_type`, into events.  `passes_through`: requests and answers are OpenAI's own, so that a call
+    may be sent on unread, and `encode` hands on members that it does not know without looking into them: they may be
+    `msgspec.Raw`.  `binary`: a successful answer is no JSON, and is relayed as it is.
     """
 
     path: str | Callable[[CallFacts], str]

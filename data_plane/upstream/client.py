@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from data_plane.core.parts import LARGE_BYTES, Part
 from data_plane.core.types import UpstreamRequest
 from data_plane.upstream.connection import Connection
 from data_plane.upstream.pool import Origin, Pool
@@ -115,11 +116,15 @@ def _head_bytes(call: UpstreamRequest, host: str, path: str, framing: str) -> by
     return "".join(lines).encode("latin-1", "strict")
 
 
-def request_bytes(call: UpstreamRequest, host: str, path: str) -> bytes:
-    """Return the bytes of a request with a whole body; raises ValueError for what cannot be sent."""
-    if not call.body and call.method in _USUALLY_EMPTY:
-        return _head_bytes(call, host, path, "")
-    return _head_bytes(call, host, path, f"content-length: {len(call.body)}\r\n") + call.body
+def request_parts(call: UpstreamRequest, host: str, path: str) -> tuple[Part, ...]:
+    """Return the parts of a request with a whole body; raises ValueError for what cannot be sent."""
+    parts = (call.body,) if isinstance(call.body, bytes) else call.body
+    length = sum(map(len, parts))
+    if not length and call.method in _USUALLY_EMPTY:
+        return (_head_bytes(call, host, path, ""),)
+    head = _head_bytes(call, host, path, f"content-length: {length}\r\n")
+    # A small request leaves in one packet; a large body is not copied for that.
+    return (head + b"".join(parts),) if length <= LARGE_BYTES else (head, *parts)
 
 
 def _upload_of(call: UpstreamRequest) -> FramedUpload | None:
@@ -163,7 +168,7 @@ class UpstreamClient:
         try:
             origin, host, path = _place(call.url)
             upload = _upload_of(call)
-            request = request_bytes(call, host, path) if upload is None else _upload_head(call, upload, host, path)
+            request = request_parts(call, host, path) if upload is None else (_upload_head(call, upload, host, path),)
         except ValueError:
             raise UpstreamUnreachable("The provider's address or a header cannot be sent.") from None
         only_head = call.method == "HEAD"
@@ -194,7 +199,7 @@ class UpstreamClient:
         self,
         connection: Connection,
         origin: Origin,
-        request: bytes,
+        request: tuple[Part, ...],
         upload: FramedUpload | None = None,
         *,
         only_head: bool,

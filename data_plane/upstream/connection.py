@@ -7,6 +7,7 @@ HTTP is an error here, never a guess: a connection whose state is not certain is
 
 import asyncio
 import zlib
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -221,8 +222,10 @@ class Connection(asyncio.Protocol):
         """Return whether another request may be sent."""
         return not self._lost and self._transport is not None and not self._transport.is_closing()
 
-    async def send(self, request: bytes, upload: FramedUpload | None = None, *, only_head: bool = False) -> None:
-        """Send a request and wait for the head of its answer; raises UpstreamInvalid or UpstreamBroken.
+    async def send(
+        self, request: Sequence[bytes | memoryview], upload: FramedUpload | None = None, *, only_head: bool = False
+    ) -> None:
+        """Send a request, in parts, and wait for the head of its answer; raises UpstreamInvalid or UpstreamBroken.
 
         `request` is the head alone when there is an `upload`, whose source may raise what it likes.  `only_head`: the
         answer has no body, whatever its head says.
@@ -232,7 +235,7 @@ class Connection(asyncio.Protocol):
         self.served += 1
         if self._transport is None or self._lost:
             raise UpstreamBroken("The connection is gone.")
-        self._transport.write(request)
+        self._transport.writelines(request)
         if upload is not None:
             await self._upload(upload, self._transport)
         while not self._head_done:

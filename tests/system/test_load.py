@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 STREAMS = 1000
 EVENTS, EVENT_BYTES, PAUSE_MS = 16, 64 * 1024, 500
 #: A stream of 1 MiB leaves 512 KiB with the recorder, by design; what else it holds is in its buffers.
-STREAM_BOUND = 1100 * 1024
+STREAM_BOUND = 600 * 1024
 #: A second round finds the room that the first one left; one that leaked the records' part alone would take 512 KiB more.
 LEAK_BOUND = 200 * 1024
 LONG_EVENTS = 1024
@@ -33,9 +33,9 @@ READER_BOUND = 4 * MIB
 LARGE_BODIES, AT_ONCE = 20, 5
 MAX_BODY_BYTES = 32 * MIB
 #: What may be left of all large bodies: the allocator keeps room for some.
-LEFT_BODIES = 6
+LEFT_BODIES = 2
 #: How often a body may lie in memory, in one form or another.
-BODY_COPIES = 9
+BODY_COPIES = 3
 
 
 class Load:

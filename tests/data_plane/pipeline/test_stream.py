@@ -5,6 +5,7 @@ import pytest
 from data_plane.core.job import Principal
 from data_plane.core.types import Usage
 from data_plane.pipeline.stream import DONE, KEPT_BYTES, StreamRelay, error_frame, frame
+from data_plane.recorder.allowance import Allowance
 from shared.errors import Forbidden, UpstreamBroken
 from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
@@ -51,9 +52,9 @@ def sse(*words):
     return b"".join(b"data: " + word.encode() + b"\n\n" for word in words)
 
 
-def relay(*pieces, fault=None, exchange=None):
+def relay(*pieces, fault=None, exchange=None, kept=None):
     body = Body(*pieces, fault=fault)
-    made = StreamRelay(body, Decoder(), exchange or kit.exchange(), lambda: 7.0)
+    made = StreamRelay(body, Decoder(), exchange or kit.exchange(), lambda: 7.0, kept=kept)
     return made, body
 
 
@@ -148,12 +149,31 @@ async def test_tokens_that_were_told_are_noted_when_the_caller_leaves():
 async def test_the_record_keeps_whole_chunks_up_to_a_bound_and_counts_all_bytes():
     exchange = kit.exchange()
     large = "x" * (KEPT_BYTES // 2)
-    made, _ = relay(sse("head", large, large, large, "finish"), exchange=exchange)
+    made, _ = relay(sse("head", large, large, large, "finish"), exchange=exchange, kept=Allowance())
     await made.open()
     frames = await told(made)
+    assert exchange.is_cut
     assert exchange.answer_chunks == [b"head", large.encode()]
     assert exchange.answer_bytes == 4 + 3 * len(large)
     assert "".join(frames).count(large) == 3
+
+
+async def test_streams_keep_no_more_than_all_together_may():
+    exchange, allowance = kit.exchange(), Allowance(10)
+    made, _ = relay(sse("head", "12345678", "x", "finish"), exchange=exchange, kept=allowance)
+    await made.open()
+    assert "12345678" in "".join(await told(made))
+    assert (exchange.answer_chunks, exchange.kept_bytes, exchange.is_cut) == ([b"head"], 4, True)
+    assert (allowance.take(7), allowance.take(6)) == (False, True)
+
+
+async def test_a_stream_that_is_not_recorded_keeps_nothing_and_counts_its_bytes():
+    exchange = kit.exchange()
+    made, _ = relay(sse("head", "finish"), exchange=exchange)
+    await made.open()
+    await told(made)
+    assert (exchange.answer_chunks, exchange.is_cut) == ([], False)
+    assert exchange.answer_bytes >= 4
 
 
 async def test_a_revoked_caller_is_told_so_and_the_provider_is_dropped():

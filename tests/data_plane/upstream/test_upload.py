@@ -212,7 +212,7 @@ async def test_an_answer_counts_more_than_a_source_that_fails_at_the_same_moment
     pool = Pool(TRUSTED, connect_s=5.0, silence_s=5.0)
     async with UploadServer() as server:
         connection = await pool.connect(Origin("http", "127.0.0.1", server.port))
-        await connection.send(HEAD, FramedUpload(failing(), None))
+        await connection.send((HEAD,), FramedUpload(failing(), None))
         assert (connection.status, await connection.read(), connection.is_finished()) == (413, b"big", False)
         connection.close()
         await asyncio.wait_for(server.lost.wait(), 5)
@@ -231,7 +231,7 @@ async def test_a_source_that_never_waits_does_not_keep_the_answer_from_being_hea
     pool = Pool(TRUSTED, connect_s=5.0, silence_s=5.0)
     async with UploadServer() as server:
         connection = await pool.connect(Origin("http", "127.0.0.1", server.port))
-        await connection.send(HEAD, FramedUpload(eager(), None))
+        await connection.send((HEAD,), FramedUpload(eager(), None))
         assert connection.status == 413
         assert len(given) < 20
         connection.close()
