@@ -1,0 +1,17 @@
+"""Fireworks AI: OpenAI's shape.  Source: https://docs.fireworks.ai/api-reference/post-chatcompletions"""
+
+from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers.base import Provider
+
+PROVIDER = Provider(
+    id="fireworks-ai",
+    label="Fireworks AI",
+    base_url="https://api.fireworks.ai/inference/v1",
+    authorise=bearer,
+    operations={
+        "chat": chat("fireworks-ai"),
+        "complete": complete("fireworks-ai"),
+        "embed": listing("fireworks-ai", "/embeddings"),
+    },
+    price_source="fireworks",
+)

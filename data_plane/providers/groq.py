@@ -1,0 +1,15 @@
+"""Groq: OpenAI's shape.  Source: https://console.groq.com/docs/api-reference"""
+
+from data_plane.providers._openai_like import bearer, chat, speech
+from data_plane.providers.base import Provider
+
+PROVIDER = Provider(
+    id="groq",
+    label="Groq",
+    base_url="https://api.groq.com/openai/v1",
+    authorise=bearer,
+    operations={
+        "chat": chat("groq"),
+        "speech": speech("groq"),
+    },
+)

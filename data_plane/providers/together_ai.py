@@ -1,0 +1,18 @@
+"""Together AI: OpenAI's shape.  Source: https://docs.together.ai/reference/chat-completions-1"""
+
+from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers.base import Provider
+
+PROVIDER = Provider(
+    id="together-ai",
+    label="Together AI",
+    base_url="https://api.together.xyz/v1",
+    authorise=bearer,
+    operations={
+        "chat": chat("together-ai"),
+        "complete": complete("together-ai"),
+        "embed": listing("together-ai", "/embeddings"),
+        "image": listing("together-ai", "/images/generations"),
+    },
+    price_source="together",
+)

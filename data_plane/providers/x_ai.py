@@ -1,0 +1,16 @@
+"""xAI: OpenAI's shape.  Source: https://docs.x.ai/docs/api-reference"""
+
+from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers.base import Provider
+
+PROVIDER = Provider(
+    id="x-ai",
+    label="xAI",
+    base_url="https://api.x.ai/v1",
+    authorise=bearer,
+    operations={
+        "chat": chat("x-ai"),
+        "complete": complete("x-ai"),
+        "image": listing("x-ai", "/images/generations"),
+    },
+)
