@@ -24,6 +24,7 @@ def print_catalog() -> None:
             "label": provider.label,
             "base_url": provider.base_url or None,
             "hosts": provider.hosts,
+            "address_setting": provider.address_setting,
             "price_source": provider.price_source or provider.id,
             "endpoints": sorted(provider.operations),
             "credential": [

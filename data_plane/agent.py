@@ -115,7 +115,8 @@ class Agent:
                 case Shared():
                     for other in self._lines:
                         if other is not line:
-                            other.link.send(message)
+                            # What a worker that hangs does not hear, it counts by itself.
+                            other.link.offer(message)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
 

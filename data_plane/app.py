@@ -139,6 +139,9 @@ class Worker:
         """Tell the other workers what breakers counted and what was chosen for keeps, as soon as there is some."""
         while True:
             await asyncio.sleep(SHARE_EVERY_S)
+            if self._link.is_behind():
+                # What was counted waits where it is bounded.
+                continue
             counts, choices = self.deps.breakers.take_untold(), self.deps.sticky.take_untold()
             if counts or choices:
                 self._link.send(Shared(counts, choices))

@@ -31,9 +31,10 @@ def allowed_hosts(provider: str, configurations: Mapping[str, Any]) -> tuple[str
     entry = providers().get(provider)
     if entry is None:
         raise Invalid(f"provider: {provider[:80]!r} is not a provider that this version knows")
-    base_url = configurations.get("custom_host") or entry.base_url
+    own = configurations.get(entry.address_setting) if entry.address_setting else None
+    base_url = configurations.get("custom_host") or own or entry.base_url
     if not base_url:
-        raise Invalid(f"custom_host is required for the provider {provider}")
+        raise Invalid(f"{entry.address_setting or 'custom_host'} is required for the provider {provider}")
     try:
         filled = [fill_address(str(address), configurations) for address in (base_url, *entry.hosts)]
     except AddressIncomplete as fault:

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 #: Fields of virtual keys as older clients name them, and what they are called in configurations.
 LEGACY_SETTINGS: Final = {
-    "apiVersion": "api_version", "resourceName": "resource_name", "deploymentName": "deployment_id",
+    "apiVersion": "azure_api_version", "resourceName": "azure_resource_name", "deploymentName": "azure_deployment_id",
 }  # fmt: skip
 
 

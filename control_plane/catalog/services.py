@@ -21,6 +21,7 @@ from control_plane.orgs.models import Workspace
 from control_plane.vault.services import open_secret, replace_secret, store_secret
 from shared.ids import make_slug
 from shared.redact import Secret
+from shared.schema.target_settings import ADDRESS_SETTINGS
 
 Json = Mapping[str, Any]
 SECTIONS: Final = ("secrets", "virtual_keys")
@@ -33,8 +34,9 @@ def _settings(given: Json) -> tuple[dict[str, Any], dict[str, Secret]]:
     said = {name: value for name, value in (given.get("configurations") or {}).items() if value}
     secrets = {name: value for name, value in said.items() if isinstance(value, Secret)}
     settings = {name: value for name, value in said.items() if name not in secrets}
-    if "custom_host" in settings:
-        settings["custom_host"] = checked_custom_host(settings["custom_host"])
+    for name in ("custom_host", *ADDRESS_SETTINGS):
+        if name in settings:
+            settings[name] = checked_custom_host(settings[name])
     return settings, secrets
 
 

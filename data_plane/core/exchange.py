@@ -62,6 +62,7 @@ class Exchange:
     upstream_s: float = 0.0
     waited_s: float = 0.0
     first_byte_s: float | None = None
+    is_streamed: bool = False
     answer_body: Json | None = None
     answer_json: bytes = b""
     answer_chunks: list[bytes] = field(default_factory=list)
@@ -70,3 +71,17 @@ class Exchange:
     is_cut: bool = False
     bundle: str = ""
     phases_us: dict[str, int] = field(default_factory=dict)
+
+    def begin_attempt(self, path: str) -> None:
+        """Note where the next attempt goes; whom the one before it called says nothing about this one."""
+        self.target_path = path
+        self.named_by = ""
+        self.provider = self.virtual_key = self.integration = self.price_source = self.model_served = None
+
+    def forget_answer(self) -> None:
+        """Drop what is known of an answer that nobody gets: another attempt follows."""
+        self.usage = NO_USAGE
+        self.first_byte_s = None
+        self.answer_body, self.answer_json, self.answer_bytes = None, b"", 0
+        self.answer_chunks.clear()
+        self.is_streamed = self.is_cut = False

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from data_plane.core.types import Json, Upload
 from shared.redact import Secret
 from shared.routing.plan import Plan
 from shared.schema.rows import ApiKeyRow, OrgRow, WorkspaceRow
+
+#: No model has a longer name; records and refusals repeat it.
+MAX_MODEL_CHARS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,15 @@ class Raw:
     """A body that goes to the provider as it came, unread.
 
     `target` is path and query as in the request line; None sends it to the operation's own path.  An `upload` is a body
-    that is still on its way from the caller, and can be sent once.
+    that is still on its way from the caller, and can be sent once.  `is_read` is whether the body is a JSON object that
+    the gateway knows, and so may change.
     """
 
     method: str
     target: str | None
     content: bytes | bytearray = b""
     upload: Upload | None = None
+    is_read: bool = False
 
     def is_spent(self) -> bool:
         """Return whether the body cannot be sent again."""

@@ -14,39 +14,68 @@ from shared.errors import BadRequest, BodyTooLarge
 
 #: How long a caller may send nothing in the middle of a body that is sent on while it arrives.
 UPLOAD_SILENCE_S: Final = 120.0
+#: How long a body may take that is read whole.
+BODY_TIMEOUT_S: Final = 600.0
 
 
 def headers_of(request: web.Request) -> dict[str, str]:
     """Return the request's headers with lower-case names; of a repeated header the first counts."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
+        headers.setdefault(name.lower(), value if value.isascii() else _readable(value))
     return headers
+
+
+def _readable(text: str) -> str:
+    """Return `text` without the halves of surrogate pairs that stand for bytes which are no UTF-8.
+
+    No record and no answer could hold them.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text
 
 
 def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes = b"") -> Call:
     """Return the call without reading its body."""
     return Call(
-        endpoint, request.method, request.path, headers_of(request), body, now_us(), started_s, request.raw_path
+        endpoint,
+        request.method,
+        _readable(request.path),
+        headers_of(request),
+        body,
+        now_us(),
+        started_s,
+        request.raw_path,
     )
 
 
 def is_json(request: web.Request) -> bool:
     """Return whether the request says that its body is JSON."""
-    return request.headers.get("content-type", "").lower().startswith("application/json")
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def check_json(request: web.Request) -> None:
+    """Raise BadRequest for a body that is said to be something else than JSON."""
+    if request.headers.get("content-type", "").strip() and not is_json(request):
+        raise BadRequest("Invalid content type passed")
 
 
 async def read_body(request: web.Request) -> bytes | bytearray:
-    """Return the whole body; raises BodyTooLarge (413) or BadRequest (400)."""
-    if "content-type" in request.headers and not is_json(request):
-        raise BadRequest("Invalid content type passed")
+    """Return the whole body; raises BodyTooLarge (413), or BadRequest (400) also when it is said to be no JSON."""
+    check_json(request)
     try:
-        if (request.content_length or 0) <= LARGE_BYTES:
-            return await request.read()
-        return await _read_large(request)
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            if (request.content_length or 0) <= LARGE_BYTES:
+                return await request.read()
+            return await _read_large(request)
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge("The request body is too large.") from None
-    except (web.HTTPException, web.RequestPayloadError, ValueError):
+    except TimeoutError:
+        raise BadRequest("The request body did not come in time.") from None
+    except (web.HTTPException, web.RequestPayloadError, ConnectionError, ValueError):
         raise BadRequest("The request body cannot be read.") from None
 
 

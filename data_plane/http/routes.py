@@ -1,6 +1,7 @@
 """The route table: one line per endpoint; what is not listed below `/v1` goes to the provider as it came."""
 
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -19,6 +20,8 @@ class MethodNotAllowed(GatewayError):
     code = "method_not_allowed"
 
 
+#: What a provider may be asked with.  TRACE would send the provider's key back to the caller, CONNECT is a tunnel.
+FORWARDED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: What is the gateway's own below `/v1`, and so never a provider's; this version has none of it, or not all.
 _OWN = ("logs", "feedback", "prompts", "otel", "gateway", "datasets", "dataservice", "agent", "realtime")
 
@@ -31,8 +34,15 @@ async def _wrong_method(_request: web.Request) -> web.Response:
     return refusal(MethodNotAllowed("This method is not supported here."))
 
 
+class _UnknownRoute(NotFound):
+    """No route has this path; the contract has a word of its own for it."""
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "ok": False}
+
+
 async def _unknown(_request: web.Request) -> web.Response:
-    return refusal(NotFound("Not Found"))
+    return refusal(_UnknownRoute("Not Found"))
 
 
 def add_routes(app: web.Application) -> None:
@@ -48,7 +58,9 @@ def add_routes(app: web.Application) -> None:
         router.add_route("*", path, _wrong_method)
     for name in _OWN:
         router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", _unbuilt)
-    router.add_route("*", "/v1/{path:.+}", partial(serve, endpoint=PROXY))
+    for method in FORWARDED_METHODS:
+        router.add_route(method, "/v1/{path:.+}", partial(serve, endpoint=PROXY))
+    router.add_route("*", "/v1/{path:.+}", _wrong_method)
     router.add_get("/livez", livez)
     router.add_get("/readyz", readyz)
     router.add_get("/metrics", metrics)

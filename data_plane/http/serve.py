@@ -11,12 +11,13 @@ from data_plane.core.endpoint import PROXY
 from data_plane.core.exchange import Exchange
 from data_plane.core.types import Answer
 from data_plane.http.egress import put_gateway_headers, write
-from data_plane.http.ingress import call_of, is_json, read_body, upload_of
+from data_plane.http.ingress import call_of, check_json, is_json, read_body, upload_of
 from data_plane.http.keys import DEPS, METRICS
 from data_plane.http.metrics import Metrics
 from data_plane.pipeline.answer import answer, refuse
 from data_plane.pipeline.attempt import error_answer
 from data_plane.pipeline.deps import Deps
+from data_plane.pipeline.forward import json_operation
 from data_plane.pipeline.resolve import is_nitro
 from data_plane.pipeline.settle import settle
 from shared import wire
@@ -34,7 +35,11 @@ CLOSED_BY_CLIENT = 499
 async def _take_body(request: web.Request, exchange: Exchange, deps: Deps) -> None:
     """Read the body, or prepare to send it on while it arrives: one that is not JSON, or that nobody is to read."""
     call = exchange.call
-    unread = is_nitro(call.headers) or (call.endpoint == PROXY and not is_json(request))
+    if call.endpoint != PROXY or json_operation(call.target) is not None:
+        check_json(request)
+        unread = is_nitro(call.headers)
+    else:
+        unread = is_nitro(call.headers) or not is_json(request)
     if not unread:
         call.body = await read_body(request)
     elif request.can_read_body:
@@ -80,6 +85,10 @@ async def serve(request: web.Request, endpoint: str) -> web.StreamResponse:
         # The caller hung up; the provider's connection is dropped by `on_close` or was by the cancellation.
         exchange.error_class, exchange.error_type = "ClientClosed", "client_closed_request"
         exchange.status = exchange.status if exchange.first_byte_s is not None else CLOSED_BY_CLIENT
+        raise
+    except Exception:  # an edge, too: the caller sees its connection end, the record must say why
+        exchange.error_class, exchange.error_type = "Defect", "internal_error"
+        exchange.status = exchange.status or 500
         raise
     finally:
         if result is not None and result.on_close is not None:

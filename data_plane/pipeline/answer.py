@@ -35,15 +35,18 @@ async def answer(exchange: Exchange, deps: Deps) -> Answer:
     if snapshot is None:
         raise NotReady("The gateway has no configuration yet.")
     until = deps.clock() + deps.propagation_wait_s
+    told = len(exchange.decision.steps)
     while True:
         try:
             return await _answer(exchange, snapshot, deps)
         except _PERHAPS_NEWER as error:
             newer = None
-            if deps.holder.connected and not exchange.attempts:
+            if deps.holder.connected:
                 newer = await deps.holder.wait_newer(snapshot, max(0.0, until - deps.clock()))
             if newer is None:
                 return refuse(exchange, error)
+            # What was decided by the older revision decided nothing.
+            del exchange.decision.steps[told:]
             snapshot = newer
         except GatewayError as error:
             return refuse(exchange, error)

@@ -16,8 +16,10 @@ _NOT_PASSED_ON: Final = frozenset(
 def answer_headers(upstream: Mapping[str, str]) -> dict[str, str]:
     """Return the provider's headers that are passed on, names in lower case; the content's own are not among them."""
     passed = {}
+    named = next((value for name, value in upstream.items() if name.lower() == "connection"), "")
+    of_connection = {name.strip().lower() for name in named.split(",")}
     for name, value in upstream.items():
         lowered = name.lower()
-        if lowered not in _NOT_PASSED_ON and not lowered.startswith(wire.PREFIX):
+        if lowered not in _NOT_PASSED_ON and lowered not in of_connection and not lowered.startswith(wire.PREFIX):
             passed[lowered] = value
     return passed

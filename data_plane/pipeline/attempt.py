@@ -14,7 +14,7 @@ from data_plane.core.types import Answer, Json, UpstreamBody
 from data_plane.pipeline.answer_headers import answer_headers
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
-from data_plane.pipeline.forward import RawRelay
+from data_plane.pipeline.forward import RawRelay, path_below
 from data_plane.pipeline.stream import StreamRelay
 from data_plane.pipeline.target import Destination, locate
 from data_plane.providers.base import Operation
@@ -102,7 +102,10 @@ async def _whole(destination: Destination, operation: Operation, response: Upstr
     served = body.get("model")
     exchange.model_served = served if isinstance(served, str) else None
     exchange.answer_body = body
-    encoded = orjson.dumps(body)
+    try:
+        encoded = orjson.dumps(body)
+    except TypeError:
+        raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}.") from None
     exchange.answer_json, exchange.answer_bytes = encoded, len(encoded)
     return Outcome(Answer(response.status, encoded, answer_headers(response.headers)), AttemptResult(response.status))
 
@@ -141,10 +144,10 @@ async def _streamed(
     *,
     left: _Left,
 ) -> Outcome:
-    if not response.headers.get("content-type", "").startswith(operation.stream_type):
+    if not response.headers.get("content-type", "").lower().startswith(operation.framing.content_type):
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not an event stream.")
     relay = StreamRelay(
-        response, operation.decoder(destination.facts), exchange, deps.clock, splitter=operation.splitter(),
+        response, operation.decoder(destination.facts), exchange, deps.clock, framing=operation.framing,
         kept=deps.kept if _is_recorded(exchange) else None,
     )  # fmt: skip
     await left.open(relay)
@@ -179,7 +182,7 @@ def _relayed(
 
 def _operation_at(destination: Destination, exchange: Exchange) -> Operation | None:
     """Return the operation whose path a forwarded call has, so that its tokens are counted."""
-    rest = exchange.call.path.removeprefix("/v1/proxy").removeprefix("/v1")
+    rest = path_below(exchange.call.target)
     operations = destination.provider.operations.values()
     return next((item for item in operations if item.passes_through and item.path == rest), None)
 

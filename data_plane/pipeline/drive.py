@@ -3,9 +3,10 @@
 import asyncio
 
 from data_plane.core.exchange import Exchange
-from data_plane.core.job import Job
+from data_plane.core.job import MAX_MODEL_CHARS, Job
 from data_plane.core.types import Answer
 from data_plane.pipeline.attempt import Outcome, error_answer, make_attempt
+from data_plane.pipeline.authenticate import check_denied
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.target import UnknownProvider
 from data_plane.sync.snapshot import Snapshot
@@ -25,15 +26,18 @@ def _whom(exchange: Exchange) -> str:
 async def _attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Outcome:
     """Make one attempt and write it down; a failure becomes an outcome like any other."""
     started = deps.clock()
-    exchange.target_path = step.target.path
+    exchange.begin_attempt(step.target.path)
+    assert exchange.principal is not None  # noqa: S101 -- authenticated before any attempt, for the type checker
     try:
+        check_denied(exchange.principal, deps.holder.denied)
         outcome = await make_attempt(step, job, exchange, snapshot, deps)
-    except UnknownProvider:
-        raise
     except GatewayError as error:
+        if isinstance(error, UnknownProvider) and not exchange.attempts:
+            raise
         final = error.final or (job.raw is not None and job.raw.is_spent())
         outcome = Outcome(error_answer(error), AttemptResult(error.status, final=final), error)
     took = deps.clock() - started
+    exchange.model_served = exchange.model_served and exchange.model_served[:MAX_MODEL_CHARS]
     exchange.decision.add(
         "attempt", step.target.path, _whom(exchange), exchange.named_by, facts={"status": outcome.result.status}
     )
@@ -79,6 +83,7 @@ async def drive(job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) ->
             outcome.discard()
             raise
         outcome.discard()
+        exchange.forget_answer()
         if following.target is not step.target:
             exchange.fallback_count += 1
         step = following
@@ -91,6 +96,8 @@ def _finish(step: Attempt, outcome: Outcome, exchange: Exchange, deps: Deps, *, 
         exchange.error_class = type(outcome.error).__name__ if outcome.error else "ProviderFault"
         exchange.error_type = outcome.error.code if outcome.error else "provider_error"
     exchange.retry_count = -1 if exhausted else step.retry
+    if failed and answer.frames is None:
+        exchange.answer_json, exchange.answer_bytes = answer.body, len(answer.body)
     answer.headers[wire.RETRY_COUNT] = str(exchange.retry_count)
     answer.headers[wire.OPTION_INDEX] = step.target.path
     answer.headers[wire.CACHE_STATUS] = "DISABLED"
@@ -100,6 +107,9 @@ def _finish(step: Attempt, outcome: Outcome, exchange: Exchange, deps: Deps, *, 
         deps.streams.add(outcome.relay)
         relay = outcome.relay
         answer.on_close = lambda: _end_stream(relay, deps)
+        # Whoever was revoked while the provider was asked was on no list yet.
+        if relay.is_denied(deps.holder.denied):
+            relay.refuse()
     return answer
 
 

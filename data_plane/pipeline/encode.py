@@ -6,15 +6,15 @@ that the provider knows, those that the caller or the config wants forwarded, an
 
 from typing import Final
 
-import orjson
-
 from data_plane.core.job import Job, Raw
 from data_plane.core.parts import Part, unfolded, write_members
 from data_plane.core.types import CallFacts, Json, UpstreamRequest
-from data_plane.pipeline.forward import forward_headers, forward_url
+from data_plane.pipeline.forward import forward_headers, forward_url, on_the_wire
+from data_plane.pipeline.said import holds_gateway_key
 from data_plane.pipeline.target import Destination
 from data_plane.providers.base import Operation
 from shared import wire
+from shared.errors import InvalidJson
 from shared.routing.plan import Target
 from shared.trace import TRACEPARENT, TRACESTATE, Trace, baggage_of, traceparent_of
 
@@ -39,11 +39,12 @@ def _put_trace(headers: dict[str, str], job: Job, trace: Trace, propagates: froz
 def _put_forwarded(headers: dict[str, str], destination: Destination, target: Target, job: Job) -> None:
     caller = destination.facts.headers
     forwarded = job.forward_headers if job.forward_headers is not None else target.forward_headers
-    # Alone, these headers carry the caller's key to this gateway, which no provider may see.
-    ours = () if wire.API_KEY in caller else ("authorization", "x-api-key")
     for name in forwarded:
-        if name in caller and name not in _NEVER_FORWARDED and name not in ours and not name.startswith(wire.PREFIX):
-            headers[name] = caller[name]
+        if name not in caller or name in _NEVER_FORWARDED or name.startswith(wire.PREFIX):
+            continue
+        # No provider may see the caller's key to this gateway, whichever header it came in.
+        if not holds_gateway_key(caller[name]):
+            headers[name] = on_the_wire(caller[name])
 
 
 def _translated_headers(destination: Destination) -> dict[str, str]:
@@ -52,7 +53,7 @@ def _translated_headers(destination: Destination) -> dict[str, str]:
     for name in provider.caller_headers:
         value = caller.get(wire.PREFIX + name) or caller.get(name)
         if value:
-            headers[name] = value
+            headers[name] = on_the_wire(value)
     if provider.headers is not None:
         headers.update(provider.headers(destination.facts))
     return headers
@@ -69,17 +70,27 @@ def _raw_headers(destination: Destination, raw: Raw) -> dict[str, str]:
 
 def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes | tuple[Part, ...]:
     """Return the body as it came, unless the target or a `@slug` in its model changes it."""
-    body, model = destination.body, destination.facts.model
-    if not body or (body is job.body and body.get("model") in {None, model}):
+    body, row = destination.body, destination.virtual_key
+    changed = {**body, "model": destination.facts.model} if body.get("model") is not None else body
+    # Of a key that comes twice the gateway reads the last; where it says which models may be called, the provider
+    # must read the same.
+    checked = row is not None and row.models is not None
+    if not raw.is_read or (body is job.body and changed == body and not checked):
         return raw.content if isinstance(raw.content, bytes) else (memoryview(raw.content),)
-    return write_members({**body, "model": model} if "model" in body else body)
+    return _written(changed)
+
+
+def _written(body: Json) -> bytes | tuple[Part, ...]:
+    """Return the JSON of `body`; raises InvalidJson for what can be read and not be written."""
+    try:
+        return write_members(body)
+    except TypeError:
+        raise InvalidJson("The request body is nested too deeply, or has a number too large.") from None
 
 
 def _body_parts(operation: Operation, body: Json, facts: CallFacts) -> bytes | tuple[Part, ...]:
     """Return the translated body; large members go out as they came where the provider takes them so."""
-    if operation.passes_through:
-        return write_members(operation.encode(body, facts))
-    return orjson.dumps(operation.encode(unfolded(body), facts))
+    return _written(operation.encode(body if operation.passes_through else unfolded(body), facts))
 
 
 def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:

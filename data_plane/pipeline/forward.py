@@ -6,10 +6,11 @@ Everything as it came, except what belongs to one connection, to this gateway or
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
+from data_plane.core.endpoint import JSON_PATHS
 from data_plane.core.exchange import Exchange
 from data_plane.core.types import Answer, CallFacts, UpstreamBody
 from data_plane.pipeline.answer_headers import answer_headers
@@ -19,8 +20,9 @@ from shared import wire
 from shared.errors import BadRequest, GatewayError, Unauthenticated
 from shared.redact import Secret
 
-#: How much of a JSON answer is kept for the record.
+#: How much of a JSON answer is kept for the record; and where it says what the call cost.
 KEPT_JSON_BYTES: Final = 64 * 1024
+KEPT_COUNTED_BYTES: Final = 8 * 1024 * 1024
 #: How often a path may be encoded over itself before nobody can say what a server makes of it.
 MAX_ENCODINGS: Final = 3
 #: In a decoded path: control characters and backslashes, another host, a whole URL, a step up or nowhere.  Java servers
@@ -44,7 +46,9 @@ _OF_THE_NETWORK: Final = frozenset(
     {"forwarded", "via", "x-real-ip", "metadata-flavor", "metadata", "x-google-metadata-request",
      "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"}
 )  # fmt: skip
-_DROPPED: Final = _OF_ONE_CONNECTION | _KEYS | _OF_THE_NETWORK
+#: What makes another method of the one that was checked.
+_OF_THE_METHOD: Final = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+_DROPPED: Final = _OF_ONE_CONNECTION | _KEYS | _OF_THE_NETWORK | _OF_THE_METHOD
 _DROPPED_PREFIXES: Final = (wire.PREFIX, "x-forwarded-", "proxy-")
 
 
@@ -74,14 +78,14 @@ def forward_headers(
     """
     dropped = _dropped(caller, streamed=streamed)
     headers = {
-        name: value
+        name: on_the_wire(value)
         for name, value in caller.items()
         if name not in _DROPPED and name not in dropped and not name.startswith(_DROPPED_PREFIXES)
     }
     for name in provider.caller_headers:
         value = caller.get(wire.PREFIX + name)
         if value:
-            headers[name] = value
+            headers[name] = on_the_wire(value)
     for name, value in provider.default_headers.items():
         headers.setdefault(name.lower(), value)
     if provider.headers is not None:
@@ -89,6 +93,11 @@ def forward_headers(
     if credential_key is not None:
         provider.authorise(credential_key, headers)
     return headers
+
+
+def on_the_wire(value: str) -> str:
+    """Return a header's value so that its UTF-8 bytes are sent: a head is written as Latin-1."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
 
 
 def _refused() -> BadRequest:
@@ -109,6 +118,24 @@ def _decoded(path: str) -> bytes:
             return content
         content = simpler
     raise _refused()
+
+
+def path_below(target: str) -> str:
+    """Return what follows `/v1/proxy` or `/v1` in a path, spelt as a server may come to read it.
+
+    That is without percent-encoding, parameters of segments and doubled slashes, in lower case.
+    """
+    path = target.partition("?")[0]
+    root = next((root for root in _ROOTS if path.startswith(root + "/")), "")
+    plain = unquote(unquote(path.removeprefix(root))).lower()
+    segments = (segment.partition(";")[0].strip() for segment in plain.replace("\\", "/").split("/"))
+    return "/" + "/".join(segment for segment in segments if segment)
+
+
+def json_operation(target: str) -> str | None:
+    """Return the operation that a path leads to when its bodies are JSON, however the path is spelt; else None."""
+    rest = path_below(target)
+    return next((operation for path, operation in JSON_PATHS.items() if rest.endswith(path)), None)
 
 
 def _check_rest(rest: str) -> None:
@@ -163,9 +190,11 @@ class RawRelay:
         self._clock = clock
         self._usage = operation.usage if operation else None
         self._kept: list[bytes] = []
+        self._most_kept = KEPT_JSON_BYTES if operation is None else KEPT_COUNTED_BYTES
         self._refusal: GatewayError | None = None
         kind = body.headers.get("content-type", "").partition(";")[0].strip().lower()
         self._keeps = kind == "application/json"
+        exchange.is_streamed = kind == "text/event-stream"
         self._splitter = SseSplitter()
         self._decoder: StreamDecoder | None = None
         if kind == "text/event-stream" and operation is not None and facts is not None:
@@ -178,7 +207,7 @@ class RawRelay:
         exchange.answer_bytes += len(piece)
         if self._decoder is not None:
             self._read_along(self._decoder, self._splitter.feed(piece))
-        if self._keeps and exchange.answer_bytes <= KEPT_JSON_BYTES:
+        if self._keeps and exchange.answer_bytes <= self._most_kept:
             self._kept.append(piece)
         else:
             self._keeps = False

@@ -16,14 +16,18 @@ from data_plane.core.job import Principal
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.errors import BadRequest, InlineBlocked, InvalidConfig
+from shared.logs import scrub
 from shared.routing.compile import compile_plan
 from shared.routing.decision import DecisionTrace
+from shared.routing.naming import split_model
 from shared.routing.plan import DEFAULT_PLAN, Fallback, Node, Plan, Target
 from shared.schema.config import MAX_CONFIG_CHARS, parse_config
 from shared.schema.log_record import Rejected
 
 _INLINE_PLANS: Final = 256
 MAX_FALLBACKS: Final = 20
+#: As much of what is no config's slug as a decision shows.
+MAX_SLUG_CHARS: Final = 128
 
 
 class UnknownConfig(InvalidConfig):
@@ -36,17 +40,21 @@ class PlanMemo:
     def __init__(self, trusted_hosts: Collection[str] | None = None) -> None:
         """`trusted_hosts` are exempt from the rules on custom hosts; None leaves the rules to the moment of use."""
         self._trusted_hosts = trusted_hosts
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
 
-    def plan(self, text: str) -> Plan:
-        """Return the plan of an inline config; raises InvalidConfig."""
-        plan = self._plans.get(text)
+    def plan(self, text: str, workspace: str) -> Plan:
+        """Return the plan of an inline config; raises InvalidConfig.
+
+        The same text in another workspace means other providers, so breakers and sticky choices are kept apart.
+        """
+        plan = self._plans.get((workspace, text))
         if plan is None:
             if len(text) > MAX_CONFIG_CHARS:
                 raise InvalidConfig(f"Invalid config passed: longer than {MAX_CONFIG_CHARS} characters")
             config = parse_config(_decode_config(text), trusted_hosts=self._trusted_hosts)
-            plan = compile_plan(config, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
-            self._plans[text] = plan
+            digest = sha256(f"{workspace}\n{text}".encode("utf-8", "replace")).hexdigest()
+            plan = compile_plan(config, key=digest[:16])
+            self._plans[workspace, text] = plan
             if len(self._plans) > _INLINE_PLANS:
                 self._plans.popitem(last=False)
         return plan
@@ -85,13 +93,22 @@ def choose_plan(
         if principal.org.block_inline:
             raise InlineBlocked("inline_config_blocked", wire.CONFIG)
         trace.add("config", "", "an inline config", "sent with the request", rejected=rejected)
-        return memo.plan(text)
-    trace.add("config", "", text[:128], "sent with the request", rejected=rejected)
+        return memo.plan(text, principal.ws.id)
+    trace.add("config", "", scrub(text[:MAX_SLUG_CHARS]), "sent with the request", rejected=rejected)
     return _saved_plan(text, principal, snapshot)
 
 
 def _fixed(field: str) -> BadRequest:
     return BadRequest("This API key has a fixed config: a config may not be sent with the request.", path=field)
+
+
+def _after(origin: Target, model: str, path: str) -> Target:
+    """Return the target that tries `model` after `origin`; another saved provider has its own address and keys."""
+    override = {**origin.override_params, "model": model}
+    target = replace(origin, path=path, override_params=override, breaker=None, breaker_id="")
+    if split_model(model)[0] is None:
+        return target
+    return replace(target, provider=None, virtual_key=None, api_key=None, custom_host=None, settings={})
 
 
 class _FallbackEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +139,6 @@ def with_fallbacks(plan: Plan, text: str | None, principal: Principal) -> Plan:
     origin = root if isinstance(root, Target) else Target(path="config")
     node: Node = root
     for index, entry in enumerate(entries):
-        override = {**origin.override_params, "model": entry.model}
-        target = replace(origin, path=f"fallbacks[{index}]", override_params=override, breaker=None, breaker_id="")
+        target = _after(origin, entry.model, f"fallbacks[{index}]")
         node = Fallback("fallbacks", (node, target), entry.on_status_codes)
     return plan if not entries else replace(plan, root=node, mode="fallback")

@@ -11,10 +11,11 @@ import msgspec
 
 from data_plane.core.endpoint import ENDPOINTS, NITRO, PROXY, UNIVERSAL, UNIVERSAL_TYPES
 from data_plane.core.exchange import Call
-from data_plane.core.job import Choice, Job, Principal, Raw
+from data_plane.core.job import MAX_MODEL_CHARS, Choice, Job, Principal, Raw
 from data_plane.core.parts import LARGE_BYTES, is_of, read_members
 from data_plane.core.types import Json
 from data_plane.pipeline import said
+from data_plane.pipeline.forward import json_operation
 from data_plane.pipeline.plans import PlanMemo, choose_plan, with_fallbacks
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
@@ -93,12 +94,19 @@ def _universal(body: bytes | bytearray) -> _Asked:
     return _Asked(operation, {**told.parameters, **named}, told.provider)
 
 
+def _check_model(body: Json) -> None:
+    model = body.get("model", "")
+    if not isinstance(model, str):
+        raise BadRequest("model must be a string.", path="model")
+    if len(model) > MAX_MODEL_CHARS:
+        raise BadRequest(f"model must not have more than {MAX_MODEL_CHARS} characters.", path="model")
+
+
 def _check_body(operation: str, body: Json) -> bool:
     """Return whether an answer in pieces is asked for; raises BadRequest with the field that is wrong."""
     endpoint = ENDPOINTS[operation]
     stream = body.get("stream")
-    if not isinstance(body.get("model", ""), str):
-        raise BadRequest("model must be a string.", path="model")
+    _check_model(body)
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("stream must be true or false.", path="stream")
     for name, (kinds, wanted) in endpoint.required.items():
@@ -113,10 +121,12 @@ def _proxied(call: Call) -> tuple[Json, Raw]:
     if call.upload is not None or not call.body:
         return {}, raw
     decoded = _decode(call.body)
-    body = decoded if isinstance(decoded, dict) else {}
-    if not isinstance(body.get("model", ""), str):
-        raise BadRequest("model must be a string.", path="model")
-    return body, raw
+    if not isinstance(decoded, dict):
+        if json_operation(call.target) is not None:
+            raise InvalidJson("The request body must be a JSON object.")
+        return {}, raw
+    _check_model(decoded)
+    return decoded, replace(raw, is_read=True)
 
 
 def is_nitro(headers: Mapping[str, str]) -> bool:
@@ -155,12 +165,12 @@ def resolve(
     headers = call.headers
     if rules.block_inline and not principal.org.block_inline:
         principal = replace(principal, org=msgspec.structs.replace(principal.org, block_inline=True))
-    raw, stream, nitro = None, False, False
+    raw, stream, nitro = None, False, call.upload is not None and is_nitro(headers)
     if call.endpoint == PROXY:
         body, raw = _proxied(call)
         asked = _Asked(PROXY, body)
     elif call.upload is not None:
-        nitro, raw = True, Raw(call.method, None, b"", call.upload)
+        raw = Raw(call.method, None, b"", call.upload)
         asked = _Asked(call.endpoint, {})
     else:
         asked = _universal(call.body) if call.endpoint == UNIVERSAL else _Asked(call.endpoint, decode_body(call.body))
@@ -169,7 +179,8 @@ def resolve(
     plan = with_fallbacks(plan, headers.get(wire.FALLBACKS), principal)
     choice = _choice(headers, principal, asked)
     if nitro:
-        _check_nitro(asked.operation, plan, headers)
+        operation = json_operation(call.target) if asked.operation == PROXY else asked.operation
+        _check_nitro(operation or PROXY, plan, headers)
     said.check_cache(headers)
     model = asked.body.get("model", "")
     if isinstance(plan.root, Target) and not _names_provider(plan.root, choice, model):

@@ -11,6 +11,7 @@ import msgspec
 
 from data_plane.core.job import Choice, Principal
 from shared import wire
+from shared.crypto.tokens import parse_key
 from shared.errors import BadRequest, InlineBlocked, Unsupported
 from shared.redact import Secret
 from shared.schema.config import MAX_RETRIES, MAX_TIMEOUT_MS
@@ -19,12 +20,27 @@ from shared.schema.target_settings import ADDRESS_SETTINGS, SETTING_HEADERS
 #: What the Portkey SDK sends as `Authorization` when its user gave no provider key.
 PLACEHOLDERS: Final = frozenset({"OPENAI_API_KEY", "dummy", ""})
 _TRUE: Final = frozenset({"true", "1"})
+_FALSE: Final = frozenset({"false", "0"})
+#: No number that a header may hold has more digits.
+_MAX_DIGITS: Final = 12
 _CACHE_MODES: Final = frozenset({"simple", "semantic"})
 
 
 def flag(text: str | None) -> bool | None:
-    """Return whether a header says true (or 1); None when it is absent."""
-    return None if text is None else text.strip().lower() in _TRUE
+    """Return whether a header says true (or 1) or false (or 0); None when it is absent or says neither."""
+    word = (text or "").strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _number(text: str) -> int | None:
+    """Return a plain decimal number, None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+
+
+def holds_gateway_key(value: str) -> bool:
+    """Return whether a header's value is a key to this gateway, bare or as a bearer token."""
+    bare = value[7:] if value[:7].lower() == "bearer " else value
+    return parse_key(bare.strip()) is not None
 
 
 def timeout_ms(headers: Mapping[str, str]) -> int | None:
@@ -32,9 +48,10 @@ def timeout_ms(headers: Mapping[str, str]) -> int | None:
     text = headers.get(wire.REQUEST_TIMEOUT, "").strip()
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) <= MAX_TIMEOUT_MS:
+    number = _number(text)
+    if number is None or not 0 < number <= MAX_TIMEOUT_MS:
         raise BadRequest("x-portkey-request-timeout must be a number of milliseconds.", path=wire.REQUEST_TIMEOUT)
-    return int(text)
+    return number
 
 
 def retries(headers: Mapping[str, str]) -> int | None:
@@ -42,9 +59,10 @@ def retries(headers: Mapping[str, str]) -> int | None:
     text = headers.get(wire.RETRIES, "").strip()
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:4]) > MAX_RETRIES:
+    number = _number(text)
+    if number is None or number > MAX_RETRIES:
         raise BadRequest(f"{wire.RETRIES} must be a number from 0 to {MAX_RETRIES}.", path=wire.RETRIES)
-    return int(text)
+    return number
 
 
 def check_cache(headers: Mapping[str, str]) -> None:
@@ -108,6 +126,7 @@ def choice(headers: Mapping[str, str], principal: Principal) -> Choice:
     if headers.get(wire.API_KEY):
         bearer = headers.get("authorization", "")
         text = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "").strip()
-        key = None if text in PLACEHOLDERS else Secret(text)
+        # Clients that put the gateway's key everywhere do not mean it for the provider.
+        key = None if text in PLACEHOLDERS or holds_gateway_key(text) else Secret(text)
     virtual_key = headers.get(wire.VIRTUAL_KEY, "").strip() or None
     return Choice(provider, virtual_key, key, headers.get(wire.CUSTOM_HOST, "").strip() or None, settings)

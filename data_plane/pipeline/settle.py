@@ -8,10 +8,11 @@ import orjson
 import structlog
 
 from data_plane.core.exchange import Exchange
+from data_plane.core.job import MAX_MODEL_CHARS
 from data_plane.core.parts import unfold
 from data_plane.core.types import Usage
 from data_plane.pipeline.deps import Deps
-from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_message_text
+from data_plane.recorder.assemble import assemble_chat, assemble_message, first_answer_text, last_message_text
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.logs import scrub
@@ -20,6 +21,8 @@ from shared.schema.log_record import PREVIEW_CHARS, BodyState, LogRecord, PriceS
 
 Json = dict[str, Any]
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+#: As much as a record keeps of what an SDK says of itself.
+MAX_SDK_CHARS: Final = 128
 log = structlog.get_logger(module=__name__)
 
 
@@ -64,7 +67,10 @@ def _asked_text(body: Json, size: int) -> str:
 def _completion(exchange: Exchange) -> Json | None:
     if exchange.answer_body is not None:
         return exchange.answer_body
-    return assemble_chat(exchange.answer_chunks) if exchange.answer_chunks else None
+    if not exchange.answer_chunks:
+        return None
+    by_events = exchange.job is not None and exchange.job.operation == "messages"
+    return assemble_message(exchange.answer_chunks) if by_events else assemble_chat(exchange.answer_chunks)
 
 
 def _payload(exchange: Exchange, completion: Json | None) -> Json:
@@ -120,7 +126,8 @@ def build_record(
         user_ref=job.metadata.get("_user") if job else None, gateway=gateway, bundle=exchange.bundle,
         method=call.method, url=call.path, provider=exchange.provider, virtual_key=exchange.virtual_key,
         integration=exchange.integration, model_requested=(job.model or None) if job else None,
-        model_served=exchange.model_served, stream=job.stream if job else False,
+        model_served=exchange.model_served and exchange.model_served[:MAX_MODEL_CHARS],
+        stream=(job.stream if job else False) or exchange.is_streamed,
         error_class=exchange.error_class, error_type=exchange.error_type,
         tok_in=usage.input, tok_in_cache_read=usage.cache_read, tok_in_cache_write=usage.cache_write,
         tok_out=usage.output, tok_out_reasoning=usage.reasoning, usage_source=_source(usage),
@@ -137,8 +144,8 @@ def build_record(
         trace_id=exchange.trace.trace_id, span_id=exchange.trace.span_id,
         parent_span_id=exchange.trace.parent_span_id, span_name=exchange.trace.span_name,
         in_preview=texts[0], out_preview=texts[1], body_state=body[0], body_bytes=body[1],
-        metadata=dict(job.metadata) if job else {}, sdk=headers.get(wire.PACKAGE_VERSION),
-        runtime=" ".join(filter(None, map(headers.get, (wire.RUNTIME, wire.RUNTIME_VERSION)))) or None,
+        metadata=dict(job.metadata) if job else {}, sdk=headers.get(wire.PACKAGE_VERSION, "")[:MAX_SDK_CHARS] or None,
+        runtime=" ".join(filter(None, map(headers.get, (wire.RUNTIME, wire.RUNTIME_VERSION))))[:MAX_SDK_CHARS] or None,
     )  # fmt: skip
 
 

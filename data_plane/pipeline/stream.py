@@ -8,28 +8,14 @@ written only behind an answer that the provider finished.
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-import orjson
-
 from data_plane.core.exchange import Exchange
 from data_plane.core.types import UpstreamBody
-from data_plane.providers.base import Splitter, StreamDecoder
-from data_plane.providers.sse import SseSplitter
+from data_plane.providers.base import OPENAI_FRAMING, ClosingDecoder, Framing, StreamDecoder
 from data_plane.recorder.allowance import Allowance
 from shared.errors import GatewayError, Unauthenticated, UpstreamBroken
 
-DONE: Final = b"data: [DONE]\n\n"
 #: How much of a streamed answer is kept for the record.
 KEPT_BYTES: Final = 512 * 1024
-
-
-def frame(chunk: bytes) -> bytes:
-    """Return one server-sent event."""
-    return b"data: " + chunk + b"\n\n"
-
-
-def error_frame(error: GatewayError) -> bytes:
-    """Return the event that tells a client of a stream that it failed."""
-    return frame(orjson.dumps({"error": error.body()["error"]}))
 
 
 class StreamRelay:
@@ -42,13 +28,17 @@ class StreamRelay:
         exchange: Exchange,
         clock: Callable[[], float],
         *,
-        splitter: Splitter | None = None,
+        framing: Framing = OPENAI_FRAMING,
         kept: Allowance | None = None,
     ) -> None:
-        """`kept` is what chunks for the record are taken from; without it none are kept."""
+        """`framing` cuts what the provider sends and writes what the caller gets.
+
+        `kept` is what chunks for the record are taken from; without it none are kept.
+        """
         self._body = body
         self._chunks = body.chunks()
-        self._splitter = splitter or SseSplitter()
+        self._framing = framing
+        self._splitter = framing.splitter()
         self._decoder = decoder
         self._exchange = exchange
         self._clock = clock
@@ -77,10 +67,11 @@ class StreamRelay:
 
     def _frames(self, events: list[tuple[str, bytes]]) -> bytes:
         out: list[bytes] = []
+        frame = self._framing.frame
         try:
             for name, data in events:
                 for chunk in self._decoder.feed(name, data):
-                    out += (b"data: ", chunk, b"\n\n")
+                    out.append(frame(chunk))
                     self._keep(chunk)
         except GatewayError as error:
             if not out:
@@ -114,13 +105,22 @@ class StreamRelay:
                     yield piece
             if not self._decoder.finished:
                 raise UpstreamBroken("The provider ended the stream before the answer was complete.")
-            yield DONE
+            yield self._last_frames()
         except GatewayError as error:
             told = self._refusal or error
             exchange.error_class, exchange.error_type = type(told).__name__, told.code
-            yield error_frame(told)
+            yield self._framing.error_frame(told)
         finally:
             self._note()
+
+    def _last_frames(self) -> bytes:
+        """Return what ends an answer that came to its end."""
+        out: list[bytes] = []
+        if isinstance(self._decoder, ClosingDecoder):
+            for chunk in self._decoder.close():
+                out.append(self._framing.frame(chunk))
+                self._keep(chunk)
+        return b"".join((*out, self._framing.end))
 
     def _note(self) -> None:
         if self._decoder.usage is not None:

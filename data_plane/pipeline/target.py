@@ -13,6 +13,7 @@ from data_plane.core.endpoint import PROXY
 from data_plane.core.job import Job, Principal
 from data_plane.core.parts import unfolded
 from data_plane.core.types import CallFacts, Credential, Json
+from data_plane.providers._messages_adapter import BY_CHAT
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
 from shared.addresses import AddressIncomplete, fill_address
@@ -24,6 +25,8 @@ from shared.schema.params import shape_params
 from shared.schema.rows import VirtualKeyRow
 
 NO_CREDENTIAL: Final = Credential(None)
+#: How `name_provider` says that the target itself named the provider.
+BY_TARGET: Final = "the target"
 #: Methods of calls that run no model.
 _WITHOUT_MODEL: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
@@ -79,9 +82,9 @@ def locate(
     `any_model` skips the check of the model: the call is not about one.
     """
     # A path into a member that was left as it came leads nowhere.
-    body = unfolded(job.body) if any(len(path) > 1 for path in target.drop_params) else job.body
-    body = shape_params(body, target.default_params, target.override_params, target.drop_params)
-    model = body.get("model") or ""
+    shaped = unfolded(job.body) if any(len(path) > 1 for path in target.drop_params) else job.body
+    shaped = shape_params(shaped, target.default_params, target.override_params, target.drop_params)
+    model = shaped.get("model") or ""
     if not isinstance(model, str):
         raise BadRequest("model must be a string.", path="model")
     choice = job.choice
@@ -93,26 +96,40 @@ def locate(
     if provider is None:
         raise BadRequest("Invalid provider passed", path="provider")
     operation = _operation(provider, job)
-    bare_model = split_model(model)[1]
+    # What goes out unread keeps its own model, whatever the target would have put there.
+    body, bare_model = (shaped, split_model(model)[1]) if job.raw is None or job.raw.is_read else (job.body, "")
     if not any_model:
         _check_model(bare_model, row, job)
-    credential = _credential(target, job, row, snapshot)
+    credential = _credential(target, job, row, snapshot, named_by=named.why)
     said = choice.settings if named.why == BY_HEADERS else {}
-    settings: Mapping[str, Any] = {**(row.settings if row else {}), **credential.settings, **said, **target.settings}
+    settings: Mapping[str, Any] = {**(row.settings if row else {}), **said, **credential.settings, **target.settings}
     host = job.choice.custom_host or target.custom_host or (row.custom_host if row else None)
+    if not host and provider.address_setting:
+        host = settings.get(provider.address_setting)
     base_url = _base_url(host, provider, settings, trusted_hosts)
-    if credential.hosts and host_of(base_url) not in credential.hosts:
+    if credential.hosts and (host_of(base_url) not in credential.hosts or _is_less_safe(base_url, row)):
         raise Forbidden("The credential of this provider may not be sent to this host.")
     strict = _strict(target, job)
     facts = CallFacts(bare_model, job.stream, strict, headers, settings, _include_usage(body))
     return Destination(provider, operation, credential, base_url, body, facts, row, named.why)
 
 
+@lru_cache(maxsize=1024)
+def _by_chat(chat: Operation, name: str) -> Operation:
+    return BY_CHAT[name](chat)
+
+
+def operation_of(provider: Provider, name: str) -> Operation | None:
+    """Return an operation of a provider, its own or one that its chat can stand for; None when it has neither."""
+    own, chat = provider.operations.get(name), provider.operations.get("chat")
+    return own if own is not None or chat is None or name not in BY_CHAT else _by_chat(chat, name)
+
+
 def _operation(provider: Provider, job: Job) -> Operation | None:
     """Return what of the provider answers the job, None for what is forwarded as it came."""
     if job.operation == PROXY:
         return None
-    operation = provider.operations.get(job.operation)
+    operation = operation_of(provider, job.operation)
     if operation is None or (job.raw is not None and not operation.passes_through):
         mode = " in nitro mode" if operation is not None else ""
         raise Unsupported(f"{job.operation} is not supported by {provider.id}{mode}")
@@ -142,7 +159,9 @@ def _strict(target: Target, job: Job) -> bool:
     return job.strict is not False and target.strict is not False
 
 
-def _credential(target: Target, job: Job, row: VirtualKeyRow | None, snapshot: Snapshot) -> Credential:
+def _credential(
+    target: Target, job: Job, row: VirtualKeyRow | None, snapshot: Snapshot, *, named_by: str
+) -> Credential:
     if row is not None:
         if row.secret is None:
             return NO_CREDENTIAL
@@ -150,7 +169,14 @@ def _credential(target: Target, job: Job, row: VirtualKeyRow | None, snapshot: S
         if sealed is None:
             raise UnknownProvider(f"The credential of the provider @{row.slug} has not reached this gateway yet.")
         return snapshot.opener.open(sealed)
-    return Credential(target.api_key or job.choice.key)
+    # The caller's key is for the provider that the caller names, not for one among several that a config names.
+    foreign = named_by == BY_TARGET and ".targets[" in target.path
+    return Credential(target.api_key or (None if foreign else job.choice.key))
+
+
+def _is_less_safe(base_url: str, row: VirtualKeyRow | None) -> bool:
+    """Return whether a saved credential would go unencrypted where its owner does not say so."""
+    return base_url[:5].lower() == "http:" and not (row and (row.custom_host or "")[:5].lower() == "http:")
 
 
 def _base_url(host: str | None, provider: Provider, settings: Mapping[str, Any], trusted_hosts: frozenset[str]) -> str:

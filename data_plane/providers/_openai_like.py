@@ -51,7 +51,9 @@ def read_usage(usage: object) -> Usage:
         return NO_USAGE
     tokens_in, tokens_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
     of_input, of_output = mapping(told.get("prompt_tokens_details")), mapping(told.get("completion_tokens_details"))
-    cache_read = min(count(of_input.get("cached_tokens")), tokens_in)
+    # DeepSeek counts cached tokens under a name of its own, Moonshot beside the details.
+    cached = of_input.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens")
+    cache_read = min(count(cached), tokens_in)
     cache_write = count(told.get("cache_creation_input_tokens")) or count(of_input.get("cache_write_tokens"))
     return Usage(
         input=tokens_in,

@@ -6,11 +6,19 @@ in, bodies out.  Sending, retrying, timing and logging are done once, elsewhere,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
+
+import orjson
 
 from data_plane.core.types import CallFacts, Json, TokenAsk, UpstreamRequest, Usage
-from data_plane.providers.sse import SseSplitter
+from data_plane.providers.sse import SseSplitter, data_frame
+from shared.errors import GatewayError
 from shared.redact import Secret
+
+
+def error_frame(error: GatewayError) -> bytes:
+    """Return the event that tells a client of an OpenAI stream that it failed."""
+    return data_frame(orjson.dumps({"error": error.body()["error"]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,14 @@ class ProviderFault:
     code: str | int | None = None
 
 
+@runtime_checkable
+class ClosingDecoder(Protocol):
+    """A stream decoder that has more to say when the provider's answer is complete."""
+
+    def close(self) -> list[bytes]:
+        """Return the last pieces of an answer that came to its end."""
+
+
 class StreamDecoder(Protocol):
     """Turns a provider's server-sent events into OpenAI chunks; one instance per stream.
 
@@ -30,9 +46,17 @@ class StreamDecoder(Protocol):
     `usage` and `model` are filled in when the provider states them.
     """
 
-    usage: Usage | None
-    model: str | None
-    finished: bool
+    @property
+    def usage(self) -> Usage | None:
+        """Return the tokens, None until the provider states them."""
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that answers, None until the provider names it."""
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the provider said that the answer is complete."""
 
     def feed(self, event: str, data: bytes) -> list[bytes]:
         """Return the OpenAI chunks, encoded as JSON, that this event makes: none, one or several.
@@ -53,15 +77,33 @@ class Splitter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Framing:
+    """How a stream is cut on its way in, and written on its way out.
+
+    `splitter` cuts a body of the content type `content_type` into events; `frame` makes an event for the caller of a
+    piece of the answer, `error_frame` of an error; `end` stands behind the last one.
+    """
+
+    splitter: Callable[[], Splitter] = SseSplitter
+    content_type: str = "text/event-stream"
+    frame: Callable[[bytes], bytes] = data_frame
+    error_frame: Callable[[GatewayError], bytes] = error_frame
+    end: bytes = b"data: [DONE]\n\n"
+
+
+OPENAI_FRAMING: Final = Framing()
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One endpoint of one provider, at `path` below its base URL.
 
     `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
     answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
-    reads the provider's error body (None when it was no JSON object).  `splitter` cuts its streams, which are of the
-    content type `stream_type`, into events.  `passes_through`: requests and answers are OpenAI's own, so that a call
-    may be sent on unread, and `encode` hands on members that it does not know without looking into them: they may be
-    `msgspec.Raw`.  `binary`: a successful answer is no JSON, and is relayed as it is.
+    reads the provider's error body (None when it was no JSON object).  `framing` is how its streams are cut and
+    written.  `passes_through`: requests and answers are OpenAI's own, so that a call may be sent on unread, and
+    `encode` hands on members that it does not know without looking into them: they may be `msgspec.Raw`.  `binary`: a
+    successful answer is no JSON, and is relayed as it is.
     """
 
     path: str | Callable[[CallFacts], str]
@@ -72,8 +114,7 @@ class Operation:
     fault: Callable[[int, Json | None], ProviderFault]
     passes_through: bool = False
     binary: bool = False
-    splitter: Callable[[], Splitter] = SseSplitter
-    stream_type: str = "text/event-stream"
+    framing: Framing = OPENAI_FRAMING
 
     def path_for(self, facts: CallFacts) -> str:
         """Return the path of one call, which may name the model or the deployment."""
@@ -98,7 +139,8 @@ class Provider:
     caller that reach the provider, each also accepted with the `x-portkey-` prefix.  `price_source` is the provider's
     name in the price list, when it is not `id`.  `headers` makes headers of the credential's further settings; they win
     over the caller's.  `base_url` may have places for settings (`shared/addresses.py`), and is "" for a provider that
-    every user hosts.  `token` says how the credential is changed for a short-lived token, which then stands in its
+    every user hosts; `address_setting` names a setting that holds a base URL, which then counts like a custom host.
+    `token` says how the credential is changed for a short-lived token, which then stands in its
     place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
     headers that depend on the whole request, in place of `authorise`.
     """
@@ -115,4 +157,5 @@ class Provider:
     headers: Callable[[CallFacts], dict[str, str]] | None = None
     token: Callable[[Secret | None, CallFacts], TokenAsk | None] | None = None
     hosts: tuple[str, ...] = ()
+    address_setting: str | None = None
     sign: Callable[[UpstreamRequest, Secret | None, CallFacts], None] | None = None

@@ -12,7 +12,21 @@ from shared.errors import UpstreamInvalid
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 
+_TYPE: Final = b'{"type":"'
+
 Event = tuple[str, bytes]
+
+
+def data_frame(chunk: bytes) -> bytes:
+    """Return one event that has no name."""
+    return b"data: " + chunk + b"\n\n"
+
+
+def named_frame(chunk: bytes) -> bytes:
+    """Return one event named by the `type` of its JSON, which comes first in it."""
+    if not chunk.startswith(_TYPE):
+        return data_frame(chunk)
+    return b"event: " + chunk[len(_TYPE) : chunk.index(b'"', len(_TYPE))] + b"\ndata: " + chunk + b"\n\n"
 
 
 def _read_block(block: bytes) -> Event | None:

@@ -61,6 +61,47 @@ def assemble_chat(chunks: Sequence[bytes]) -> Json:
     return completion
 
 
+def assemble_message(chunks: Sequence[bytes]) -> Json:
+    """Return the message that `chunks` (events of Anthropic's Messages API) add up to."""
+    message: Json = {"type": "message", "role": "assistant"}
+    blocks: dict[int, Json] = {}
+    for raw in chunks:
+        try:
+            event = msgspec.json.decode(raw)
+            _merge_event(message, blocks, event)
+        except (msgspec.DecodeError, AttributeError, TypeError, ValueError, KeyError):
+            continue
+    for block in blocks.values():
+        if "partial" in block:
+            block["input"] = _input(block.pop("partial"))
+    return {**message, "content": [block for _, block in sorted(blocks.items())]}
+
+
+def _merge_event(message: Json, blocks: dict[int, Json], event: Json) -> None:
+    kind = event.get("type")
+    if kind == "message_start":
+        message.update({name: event["message"].get(name) for name in ("id", "model", "usage")})
+    elif kind == "content_block_start":
+        blocks[int(event["index"])] = dict(event["content_block"])
+    elif kind == "content_block_delta":
+        block, delta = blocks.setdefault(int(event["index"]), {"type": "text"}), event["delta"]
+        for name in ("text", "thinking"):
+            if isinstance(delta.get(name), str):
+                block[name] = block.get(name, "") + delta[name]
+        if isinstance(delta.get("partial_json"), str):
+            block["partial"] = block.get("partial", "") + delta["partial_json"]
+    elif kind == "message_delta":
+        message["stop_reason"] = event["delta"].get("stop_reason")
+        message["usage"] = {**(message.get("usage") or {}), **(event.get("usage") or {})}
+
+
+def _input(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text or "{}")
+    except msgspec.DecodeError:
+        return text
+
+
 def text_of(content: object) -> str:
     """Return the text of a message's content: a string, or the text parts of a list."""
     if isinstance(content, str):
@@ -80,7 +121,9 @@ def last_message_text(body: Json) -> str:
 
 
 def first_answer_text(completion: Json) -> str:
-    """Return the text of a completion's first choice."""
+    """Return the text of a completion's first choice, or of a message."""
+    if completion.get("type") == "message":
+        return text_of(completion.get("content"))
     choices = completion.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         message = choices[0].get("message")

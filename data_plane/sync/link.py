@@ -15,6 +15,8 @@ from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024 * 1024
+#: With more than this waiting for the other end, what can be done without is not sent.
+MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
 class Hello(msgspec.Struct, tag="hello"):
@@ -86,6 +88,17 @@ class Link:
         """Send a message; what the other end has not read yet waits in memory."""
         body = msgspec.msgpack.encode(message)
         self._writer.write(len(body).to_bytes(4, "big") + body)
+
+    def is_behind(self) -> bool:
+        """Return whether more waits for the other end than it should."""
+        return self._writer.transport.get_write_buffer_size() > MAX_WAITING_BYTES
+
+    def offer(self, message: Message) -> bool:
+        """Send a message that can be done without; return False, unsent, while too much waits for the other end."""
+        if self.is_behind():
+            return False
+        self.send(message)
+        return True
 
     async def receive(self) -> Any:
         """Return the next message; raises EOFError when the other end is gone."""

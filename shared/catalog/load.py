@@ -12,13 +12,14 @@ class ProviderEntry(msgspec.Struct, frozen=True):
     """One provider; `base_url` is None when every account has its own, `price_source` names its price list.
 
     Addresses may have places for settings of the account.  `hosts` are further addresses that its key is sent to, such
-    as the one that changes it for a token.
+    as the one that changes it for a token; `address_setting` names a setting that holds the base URL.
     """
 
     label: str
     base_url: str | None = None
     price_source: str | None = None
     hosts: tuple[str, ...] = ()
+    address_setting: str | None = None
 
 
 class _Catalog(msgspec.Struct, frozen=True):

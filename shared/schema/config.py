@@ -18,7 +18,7 @@ from shared.redact import Secret
 from shared.schema.hooks import Hook, guardrails, mutators, raw_hooks
 from shared.schema.params import ParamPath, param_paths
 from shared.schema.strategy import BreakerPolicy, Strategy, breaker, check_names, strategy
-from shared.schema.target_settings import TARGET_SETTINGS
+from shared.schema.target_settings import SETTING_ALIASES, TARGET_SETTINGS
 from shared.schema.values import (
     Faults,
     Path,
@@ -205,7 +205,7 @@ def _fields(value: Mapping[str, Any], path: Path, faults: Faults) -> dict[str, A
             read[key] = reader(item, (*path, key), faults)
         elif key in TARGET_SETTINGS:
             if (setting := TARGET_SETTINGS[key](item, (*path, key), faults)) is not None:
-                given[key] = setting
+                given[SETTING_ALIASES.get(key, key)] = setting
         else:
             faults.add((*path, str(key)), "Unrecognized key")
     if value.get("on_status_codes") is not None:

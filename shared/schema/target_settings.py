@@ -38,6 +38,10 @@ _PLAIN: Final = (
     "oracle_user", "oracle_fingerprint", "databricks_workspace", "databricks_serving_endpoint_name",
     "byteplus_region",
 )  # fmt: skip
+#: What configs called these before other clouds had them too.
+SETTING_ALIASES: Final = {
+    "resource_name": "azure_resource_name", "deployment_id": "azure_deployment_id", "api_version": "azure_api_version",
+}  # fmt: skip
 #: Settings that are addresses: a caller who may not send a custom host may not send these either.
 ADDRESS_SETTINGS: Final = ("huggingface_base_url", "azure_foundry_url")
 

@@ -1,7 +1,9 @@
 """Each documented header, sent as clients send it: what it does can be seen, and none of it reaches a provider."""
 
+import asyncio
 import json
 
+import msgspec
 import orjson
 import pytest
 
@@ -308,3 +310,51 @@ async def test_every_answer_has_the_contracts_headers(tmp_path, script, status):
     assert (headers["x-portkey-retry-attempt-count"], headers["x-portkey-cache-status"]) == ("0", "DISABLED")
     assert headers["x-portkey-provider"] == "openai"
     assert (headers.get("x-portkey-gateway-exception") == "true") == (status == 502)
+
+
+# what is odd
+
+
+@pytest.mark.parametrize("header", [b"x-portkey-provider: @\xff", b"x-portkey-package-version: \xff", b'x-portkey-metadata: {"a":"\xff"}',
+                                    b"x-portkey-config: pc-\xff", b"x-portkey-trace-id: \xff", b"x-portkey-provider: \xff"])  # fmt: skip
+async def test_bytes_that_are_no_text_neither_break_an_answer_nor_lose_its_record(tmp_path, header):
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gw.url.rpartition(":")[2]))
+        body = orjson.dumps(CHAT)
+        writer.write(b"\r\n".join([
+            b"POST /v1/chat/completions HTTP/1.1", b"host: x", b"connection: close", b"content-length: %d" % len(body),
+            b"x-portkey-api-key: " + kit.KEY_TEXT.encode(), header, b"", body,
+        ]))  # fmt: skip
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert answer.split(b" ")[1] in {b"200", b"400"}
+        assert msgspec.msgpack.encode(gw.recorded.last)
+
+
+async def test_of_a_repeated_header_the_first_counts_everywhere(tmp_path):
+    headers = [
+        ("x-portkey-api-key", kit.KEY_TEXT),
+        ("x-portkey-config", "pc-none"),
+        ("x-portkey-config", '{"virtual_key":"main"}'),
+    ]
+    async with (
+        FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw,
+        gw.session.post(gw.url + "/v1/chat/completions", json=CHAT, headers=headers) as response,
+    ):  # fmt: skip
+        assert (response.status, fake.seen) == (400, [])
+
+
+@pytest.mark.parametrize("metadata", [{str(number): "x" * 200 for number in range(300)}, {"a": {"b": ["x" * 40_000]}}])
+async def test_a_record_bounds_metadata_of_any_size(tmp_path, metadata):
+    record = (await sent(tmp_path, {"x-portkey-metadata": json.dumps(metadata)[:60_000]}))[4]
+    assert len(msgspec.msgpack.encode(record)) < 32_000
+
+
+async def test_beside_the_gateways_key_its_repetition_is_no_key_for_the_provider(tmp_path):
+    async with FakeProvider([Reply(json={"choices": [], "model": "m"})]) as fake, gateway(tmp_path) as gw:
+        headers = {
+            "authorization": f"Bearer {kit.KEY_TEXT}", "x-portkey-provider": "openai", "x-portkey-custom-host": fake.base_url,
+            "x-portkey-forward-headers": "authorization",
+        }  # fmt: skip
+        await gw.send(PLAIN, headers)
+        assert kit.KEY_TEXT not in str(fake.seen[0].headers)

@@ -219,3 +219,116 @@ async def test_without_a_key_nothing_is_forwarded(tmp_path):
 async def test_malformed_json_is_refused_as_everywhere(tmp_path):
     status, body, _, seen, _ = await sent(tmp_path, "/v1/moderations", b"{nope", headers=NAMED)
     assert (status, orjson.loads(body)["error"]["code"], seen) == (400, "invalid_json", [])
+
+
+@pytest.mark.parametrize("path", [
+    "/v1/chat/completions", "/v1/proxy/chat/completions", "/v1/proxy/chat/completions/", "/v1/chat%2Fcompletions", "/v1/proxy/embeddings",
+])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/octet-stream", "multipart/form-data; boundary=b", "application/jsonl"]
+)
+@pytest.mark.parametrize("nitro", [{}, {"x-portkey-nitro-mode": "true"}])
+async def test_an_endpoint_takes_json_only_whichever_way_it_is_reached(tmp_path, path, kind, nitro):
+    headers = {**NAMED, "content-type": kind, **nitro}
+    status, body, _, seen, _ = await sent(tmp_path, path, b'{"model":"gpt-4o"}', headers=headers)
+    assert (status, orjson.loads(body)["message"], seen) == (400, "Invalid content type passed", [])
+
+
+async def test_json_lines_are_no_json_and_go_through_unread(tmp_path):
+    raw = b'{"a":1}\n{"a":2}\n'
+    headers = {**NAMED, "content-type": "application/jsonl"}
+    status, _, _, seen, _ = await sent(tmp_path, "/v1/files", raw, script=[Reply(json={})], headers=headers)
+    assert (status, seen[0].body) == (200, raw)
+
+
+async def test_an_array_goes_through_as_it_came(tmp_path):
+    raw = b'[ {"a":1} ]'
+    config = {"x-portkey-config": json.dumps({"virtual_key": "main", "override_params": {"model": "m"}})}
+    status, _, _, seen, record = await sent(tmp_path, "/v1/x", raw, script=[Reply(json={})], headers=config)
+    assert (status, seen[0].body, record.body_state) == (200, raw, "stored")
+
+
+async def test_a_call_without_a_body_gets_none_from_its_config(tmp_path):
+    config = {"x-portkey-config": json.dumps({"override_params": {"model": "@main/gpt-4o"}})}
+    status, _, _, seen, _ = await sent(tmp_path, "/v1/files", headers=config, method="GET", script=[Reply(json={})])
+    assert (status, seen[0].body) == (200, b"")
+
+
+@pytest.mark.parametrize("override", [{}, {"override_params": {"model": "gpt-4o-mini"}}])
+@pytest.mark.parametrize(("raw", "kind"), [
+    (b'[{"model":"gpt-4o"}]', "application/json"), (b"--b\r\n", "multipart/form-data; boundary=b"),
+])  # fmt: skip
+async def test_a_config_lends_no_model_to_what_is_not_read(tmp_path, override, raw, kind):
+    config = {"x-portkey-config": json.dumps({"virtual_key": "main", **override}), "content-type": kind}
+    status, _, _, seen, _ = await sent(tmp_path, "/v1/audio/x", raw, headers=config, models=frozenset({"gpt-4o-mini"}))
+    assert (status, seen) == (403, [])
+
+
+async def test_of_a_model_that_comes_twice_the_provider_gets_the_one_that_was_checked(tmp_path):
+    raw = b'{"model":"gpt-4o","model":"gpt-4o-mini"}'
+    status, _, _, seen, _ = await sent(
+        tmp_path, "/v1/x", raw, script=[Reply(json={})], headers=NAMED, models=frozenset({"gpt-4o-mini"})
+    )
+    assert (status, seen[0].body) == (200, b'{"model":"gpt-4o-mini"}')
+
+
+@pytest.mark.parametrize("value", ["[" * 400 + "]" * 400, "1" * 40])
+async def test_a_body_that_cannot_be_sent_on_is_a_clear_400(tmp_path, value):
+    raw = f'{{"model":"@main/gpt-4o","messages":[],"x":{value}}}'.encode()
+    status, body, _, seen, _ = await sent(tmp_path, "/v1/chat/completions", raw)
+    assert (status, orjson.loads(body)["error"]["code"], seen) == (400, "invalid_json", [])
+
+
+@pytest.mark.parametrize("nitro", [True, False])
+async def test_do_not_track_holds_for_what_is_not_read_too(tmp_path, nitro):
+    raw = json.dumps({**CHAT, "model": "gpt-4o"}).encode()
+    path = "/v1/chat/completions" if nitro else "/v1/proxy/chat/completions"
+    headers = {**NAMED, "x-portkey-debug": "false", **({"x-portkey-nitro-mode": "true"} if nitro else {})}
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        status, _, _ = await gw.send(raw=raw, headers=headers, path=path)
+        record, shipped, kept = gw.recorded.items[-1]
+    assert (status, shipped, kept, record.body_state) == (200, None, None, "none")
+    assert (record.in_preview, record.out_preview, record.tok_in > 0) == (None, None, True)
+
+
+async def test_a_stream_that_is_not_read_is_recorded_as_one(tmp_path):
+    raw = json.dumps({**CHAT, "model": "gpt-4o", "stream": True}).encode()
+    _, _, _, _, record = await sent(
+        tmp_path, "/v1/chat/completions", raw, headers={**NAMED, "x-portkey-nitro-mode": "true"}
+    )
+    assert record.stream
+    _, _, _, _, record = await sent(
+        tmp_path, "/v1/proxy/chat/completions", raw.replace(b"true", b"false"), headers=NAMED
+    )
+    assert not record.stream
+
+
+async def test_embeddings_have_their_price(tmp_path):
+    prices = kit.ProviderPricesRow(
+        "openai", "list-1", (kit.ModelPriceRow("e", ["starts_with", "text-"], input=(kit.Rate(0, 20_000_000),)),)
+    )
+    async with (
+        FakeProvider([Reply(json=EMBEDDING), Reply(json=EMBEDDING)]) as fake,
+        gateway(tmp_path, prices=[prices], **at(fake)) as gw,
+    ):
+        body = {"model": "@main/text-embedding-3-small", "input": "x"}
+        for path in ("/v1/embeddings", "/v1/proxy/embeddings"):
+            assert (await gw.send(body, path=path))[0] == 200
+            assert (gw.recorded.last.price_status, gw.recorded.last.cost_nano) == ("priced", 60)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_a_call_without_a_body_has_none_at_the_provider(tmp_path, method):
+    async with FakeProvider([Reply(json={})]) as fake, gateway(tmp_path, **at(fake)) as gw:
+        headers = {"x-portkey-api-key": kit.KEY_TEXT, **NAMED}
+        async with gw.session.request(method, gw.url + "/v1/files", headers=headers) as response:
+            assert (response.status, fake.seen[0].body) == (200, b"")
+        assert "transfer-encoding" not in fake.seen[0].headers
+
+
+async def test_a_providers_header_wins_over_the_universal_bodys(tmp_path):
+    body = orjson.dumps(
+        {"type": "chat", "provider": "@nobody", "model": "gpt-4o", "parameters": {"messages": CHAT["messages"]}}
+    )
+    status, _, _, seen, _ = await sent(tmp_path, "/v1/universal", body, headers=NAMED)
+    assert (status, len(seen)) == (200, 1)

@@ -39,7 +39,15 @@ def test_the_catalogue_tells_of_every_provider_and_of_no_secret(capsys):
     told = json.loads(capsys.readouterr().out)["providers"]
     assert set(told) == set(load_providers())
     for provider in told.values():
-        assert set(provider) == {"label", "base_url", "hosts", "price_source", "endpoints", "credential"}
+        assert set(provider) == {
+            "label",
+            "base_url",
+            "hosts",
+            "address_setting",
+            "price_source",
+            "endpoints",
+            "credential",
+        }
         assert all(set(field) == {"name", "label", "secret", "required"} for field in provider["credential"])
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from data_plane import settings
 from data_plane.agent import Agent
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
 from shared.bundle.model import Manifest
+from shared.routing.breaker import BreakerCount
+from shared.routing.sticky import StickyChoice
 from shared.wire import ReportedVersion
 from tests.data_plane import kit
 from tests.data_plane.state_kit import INSTANCE, Edge, serving, until, write_bundle, write_identity
@@ -256,3 +258,47 @@ async def test_draining_ends_at_its_bound_and_at_once_when_nobody_takes_records(
     made = await start(stored=1)
     async with asyncio.timeout(5):
         await made.agent.drain(3600.0)
+
+
+# what workers tell each other
+
+TOLD = Shared([BreakerCount("b", 0, 2, 30_000, 2, None, 5, True)], [StickyChoice("k", "config.targets[0]", 5.0)])
+
+
+async def test_what_a_worker_counted_is_told_to_all_others_and_never_back(start):
+    made = await start(stored=1)
+    first, second, third = await made.worker(), await made.worker(), await made.worker()
+    first.link.send(TOLD)
+    await until(lambda: second.heard(Shared) and third.heard(Shared))
+    second.link.send(Totals({}))
+    second.link.send(TOLD)
+    await until(lambda: first.heard(Shared) and len(third.heard(Shared)) == 2)
+    assert (first.heard(Shared), second.heard(Shared)) == ([TOLD], [TOLD])
+
+
+async def test_a_worker_that_dies_takes_nothing_from_the_others(start):
+    made = await start(stored=1)
+    first, second, third = await made.worker(), await made.worker(), await made.worker()
+    second.link._writer.transport.abort()
+    for _ in range(20):
+        first.link.send(TOLD)
+    await until(lambda: len(third.heard(Shared)) == 20)
+    third.link.send(TOLD)
+    await until(lambda: first.heard(Shared))
+
+
+async def test_a_worker_that_hangs_is_not_fed_without_end(start, monkeypatch):
+    monkeypatch.setattr("data_plane.sync.link.MAX_WAITING_BYTES", 1_000_000)
+    made = await start(stored=1)
+    first, second = await made.worker(), await made.worker()
+    ours, theirs = socket.socketpair()
+    attached = asyncio.create_task(made.agent.attach(await Link.over(ours)))
+    hung = await Link.over(theirs)
+    await until(lambda: len(made.agent._lines) == 3)
+    large = Shared([], [StickyChoice("k" * 1_000_000, "config", 1.0)])
+    for number in range(1, 21):
+        first.link.send(large)
+        await until(lambda number=number: len(second.heard(Shared)) == number)
+    assert made.agent._lines[2].link._writer.transport.get_write_buffer_size() < 3_000_000
+    hung.close()
+    await attached

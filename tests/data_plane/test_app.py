@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 
 import msgspec
 import pytest
@@ -10,9 +11,12 @@ from aiohttp.test_utils import TestServer
 from data_plane import settings
 from data_plane.app import Worker
 from data_plane.core.job import Principal
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from shared.routing.breaker import BreakerCount
+from shared.routing.sticky import StickyChoice
 from shared.schema.log_record import LogRecord
 from shared.schema.rows import OrgRow, WorkspaceRow
+from shared.schema.strategy import BreakerPolicy
 from tests.data_plane import kit
 from tests.data_plane.state_kit import until
 
@@ -178,3 +182,63 @@ async def test_the_application_answers_health_and_knows_no_other_path(line):
             async with session.get(server.make_url(path)) as response:
                 assert (path, response.status) == (path, status)
     await server.close()
+
+
+# what workers tell each other
+
+POLICY = BreakerPolicy(cooldown_ms=30_000, failures=2)
+
+
+@pytest.fixture
+async def sharing(line, monkeypatch):
+    """The line, with the worker telling what it counted."""
+    monkeypatch.setattr("data_plane.app.SHARE_EVERY_S", 0.005)
+    task = asyncio.create_task(line[0].share())
+    yield line
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_was_counted_and_chosen_is_told_once(sharing):
+    worker, agent = sharing
+    worker.deps.breakers.note("b-1", POLICY, 503)
+    worker.deps.sticky.remember("k-1", "config.targets[1]", 60)
+    told = await confirmed(agent)
+    assert ([count.id for count in told.breakers], [choice.key for choice in told.sticky]) == (["b-1"], ["k-1"])
+    worker.deps.breakers.note("b-2", POLICY, 503)
+    assert [count.id for count in (await confirmed(agent)).breakers] == ["b-2"]
+
+
+async def test_what_another_worker_told_counts_here_and_is_not_told_on(sharing):
+    worker, agent = sharing
+    agent.send(
+        Shared(
+            [BreakerCount("b-1", 0, 2, 30_000, 2, None, 5, True)],
+            [StickyChoice("k-1", "config.targets[0]", time.time() + 60)],
+        )
+    )
+    await until(lambda: worker.deps.breakers.is_open("b-1") and worker.deps.sticky.recall("k-1"))
+    worker.deps.breakers.note("b-2", POLICY, 503)
+    told = await confirmed(agent)
+    assert ([count.id for count in told.breakers], told.sticky) == (["b-2"], [])
+
+
+async def test_what_was_counted_waits_here_while_the_agent_does_not_listen(pair, monkeypatch):
+    worker, agent = pair
+    monkeypatch.setattr("data_plane.app.SHARE_EVERY_S", 0.0)
+    monkeypatch.setattr("data_plane.sync.link.MAX_WAITING_BYTES", 100_000)
+    filling = Shared([], [StickyChoice("k" * 2_000_000, "config", 1.0)])
+    worker._link.send(filling)
+    assert worker._link.is_behind()
+    task = asyncio.create_task(worker.share())
+    for name in ("b-1", "b-2"):
+        worker.deps.breakers.note(name, POLICY, 503)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert await confirmed(agent) == filling
+    assert [count.id for count in (await confirmed(agent)).breakers] == ["b-1", "b-2"]
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await worker.close()

@@ -2,6 +2,7 @@
 
 import json
 
+import anthropic
 import openai
 import portkey_ai
 import pytest
@@ -150,3 +151,50 @@ def test_another_organisation_sees_and_reaches_nothing(system):
     assert status == 200, key
     status, answer, _ = system.chat(key=key["key"])
     assert (status, answer["error"]["code"]) == (400, "invalid_provider")
+
+
+@pytest.fixture
+def claude(system):
+    made = anthropic.Anthropic(base_url=system.gateway, api_key=system.key, max_retries=0)
+    yield made
+    made.close()
+
+
+def test_the_anthropic_sdk_talks_to_a_provider_that_knows_only_chats(system, claude):
+    answer = claude.messages.create(model="@demo/gpt-4o", max_tokens=100, system="be brief", messages=CHAT)
+    assert "Hello there" in answer.content[0].text
+    assert (answer.stop_reason, answer.usage.output_tokens > 0) == ("end_turn", True)
+
+
+def test_the_anthropic_sdk_streams_and_the_record_has_the_whole_message(system, claude):
+    with claude.messages.stream(model="@demo/gpt-4o", max_tokens=100, messages=CHAT) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+        record_id = stream.response.headers["x-portkey-request-id"]
+    assert "Hello there" in text
+    assert (final.stop_reason, final.usage.input_tokens > 0) == ("end_turn", True)
+
+    def stored():
+        status, body, _ = fetch(f"{system.control}/v1/logs/{record_id}", key=system.admin_key)
+        return body if status == 200 else None
+
+    record = wait_for(stored, "the record is stored")
+    assert text in json.dumps(record)
+
+
+def test_the_anthropic_sdk_calls_tools_on_any_provider(claude):
+    tool = {"name": "get_weather", "description": "d", "input_schema": {"type": "object", "properties": {}}}
+    asked = [{"role": "user", "content": "please get_weather"}]
+    answer = claude.messages.create(model="@demo/gpt-4o", max_tokens=100, messages=asked, tools=[tool])
+    (call,) = [block for block in answer.content if block.type == "tool_use"]
+    assert (call.name, answer.stop_reason) == ("get_weather", "tool_use")
+    again = [
+        *asked, {"role": "assistant", "content": answer.content},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}]},
+    ]  # fmt: skip
+    assert claude.messages.create(model="@demo/gpt-4o", max_tokens=100, messages=again, tools=[tool]).content
+
+
+def test_the_anthropic_sdk_raises_its_own_errors(claude):
+    with pytest.raises(anthropic.BadRequestError, match="no provider @nowhere"):
+        claude.messages.create(model="@nowhere/x", max_tokens=5, messages=CHAT)

@@ -189,3 +189,26 @@ def test_a_key_does_not_follow_the_other_secrets_to_another_host(tenant):
     changed = update_virtual_key(tenant.actor, row, {"configurations": settings}).integration
     opened = open_secret(changed.secret)
     assert (opened.key.reveal(), opened.hosts) == ("", ("other.example.com",))
+
+
+def test_a_key_is_bound_to_the_host_of_its_resource_and_to_where_tokens_come_from(tenant):
+    settings = {"azure_resource_name": "my-res"}
+    row = make_virtual_key(tenant, provider="azure-openai", configurations=settings)
+    assert open_secret(row.integration.secret).hosts == ("my-res.openai.azure.com", "login.microsoftonline.com")
+
+
+@pytest.mark.parametrize("settings", [{}, {"azure_resource_name": "evil.example/x"}])
+def test_an_account_without_its_resource_is_refused(tenant, settings):
+    with pytest.raises(Invalid, match="azure_resource_name"):
+        make_virtual_key(tenant, provider="azure-openai", configurations=settings)
+
+
+def test_an_address_among_the_settings_is_checked_like_a_custom_host(tenant):
+    found = make_virtual_key(
+        tenant, provider="azure-ai", configurations={"azure_foundry_url": "https://x.example.com/models"}
+    )
+    assert open_secret(found.integration.secret).hosts[0] == "x.example.com"
+    with pytest.raises(Invalid):
+        make_virtual_key(tenant, provider="azure-ai", configurations={"azure_foundry_url": "http://10.0.0.1/models"})
+    with pytest.raises(Invalid, match="azure_foundry_url is required"):
+        make_virtual_key(tenant, provider="azure-ai")

@@ -33,7 +33,7 @@ def test_settings_that_are_not_named_stay(api):
     body = {"name": "n", "provider": "openai", "key": "k" * 20, "custom_host": HOST, "apiVersion": "1"}
     slug = api.post("virtual-keys", body).json()["slug"]
     assert api.put(f"virtual-keys/{slug}", {"apiVersion": "2"}).status_code == 200
-    assert api.get(f"virtual-keys/{slug}").json()["model_config"] == {"custom_host": HOST, "api_version": "2"}
+    assert api.get(f"virtual-keys/{slug}").json()["model_config"] == {"custom_host": HOST, "azure_api_version": "2"}
 
 
 def test_answers_are_flat_and_wrapped(api):

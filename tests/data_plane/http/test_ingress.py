@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from data_plane.http.ingress import call_of, headers_of, read_body, upload_of
+from data_plane.http.ingress import call_of, check_json, headers_of, is_json, read_body, upload_of
 from shared.errors import BadRequest, BodyTooLarge
 
 LIMIT = 1000
@@ -260,3 +260,49 @@ async def test_a_caller_is_held_up_by_a_provider_that_does_not_take_its_upload(u
     assert len(await asyncio.wait_for(seen.told, 20)) == total
     assert max(map(len, seen.pieces)) < 1024 * 1024
     await pouring
+
+
+# what a request says of itself
+
+
+@pytest.mark.parametrize(("kind", "found"), [
+    ("application/json", True), ("Application/JSON ; charset=utf-8", True), ("application/jsonl", False), ("application/json-seq", False),
+    ("text/json", False), ("", False),
+])  # fmt: skip
+def test_json_is_one_content_type_and_no_other_that_begins_like_it(kind, found):
+    assert is_json(request(("content-type", kind))) is found
+
+
+@pytest.mark.parametrize("headers", [[], [("content-type", "")], [("content-type", "application/json")]])
+def test_a_body_of_no_stated_kind_may_be_json(headers):
+    assert check_json(request(*headers)) is None
+
+
+async def test_bytes_that_are_no_utf_8_can_still_be_written_down():
+    calls = []
+
+    async def handle(made):
+        calls.append(call_of(made, "proxy", 0.0))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    running = TestServer(app)
+    await running.start_server()
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GET /v1/%FF HTTP/1.1\r\nhost: x\r\nx-a: \xe9t\xe9\r\n" + "x-b: 日本\r\n\r\n".encode())
+    await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await running.close()
+    assert {name: calls[0].headers[name] for name in ("x-a", "x-b")} == {"x-a": "été", "x-b": "日本"}
+    assert calls[0].path.encode()
+
+
+async def test_a_body_that_does_not_come_in_time_is_refused(server, monkeypatch):
+    monkeypatch.setattr("data_plane.http.ingress.BODY_TIMEOUT_S", 0.02)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+    await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    (outcome,) = server.outcomes
+    assert (type(outcome), outcome.message) == (BadRequest, "The request body did not come in time.")

@@ -1,7 +1,9 @@
 import orjson
 import pytest
 
-from tests.data_plane.gateway_kit import gateway
+from tests.data_plane import kit
+from tests.data_plane.gateway_kit import at, gateway
+from tests.fakes.provider import FakeProvider, Reply
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/chat/completions", "/%00", "/../etc/passwd"])
@@ -16,3 +18,25 @@ async def test_a_wrong_method_is_405_in_json(tmp_path):
     async with gateway(tmp_path) as gw:
         status, body, _ = await gw.get("/v1/universal")
         assert (status, orjson.loads(body)["error"]["code"]) == (405, "method_not_allowed")
+
+
+async def test_an_unknown_path_is_told_in_the_contracts_words(tmp_path):
+    async with gateway(tmp_path) as gw:
+        assert orjson.loads((await gw.get("/nope"))[1])["ok"] is False
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "LOCK", "PURGE"])
+async def test_a_method_that_could_send_the_providers_key_back_is_not_forwarded(tmp_path, method):
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        headers = {"x-portkey-api-key": kit.KEY_TEXT, "x-portkey-provider": "@main"}
+        async with gw.session.request(method, gw.url + "/v1/files", headers=headers) as response:
+            assert (response.status, fake.seen) == (405, [])
+            assert orjson.loads(await response.read())["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_every_method_of_an_api_is_forwarded(tmp_path, method):
+    async with FakeProvider([Reply(json={})]) as fake, gateway(tmp_path, **at(fake)) as gw:
+        headers = {"x-portkey-api-key": kit.KEY_TEXT, "x-portkey-provider": "@main"}
+        async with gw.session.request(method, gw.url + "/v1/files", headers=headers) as response:
+            assert (response.status, fake.seen[0].method) == (200, method)

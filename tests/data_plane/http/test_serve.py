@@ -3,16 +3,19 @@
 import asyncio
 import json
 import time
+from functools import partial
 
 import orjson
 import pytest
 
+from data_plane.http.ingress import upload_of
 from data_plane.http.serve import refusal
 from data_plane.upstream.connection import Connection
 from shared.errors import NotFound
 from shared.schema.rows import WorkspaceRow
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import CHAT, STREAM, at, gateway
+from tests.data_plane.upstream.upload_server import UploadServer
 from tests.fakes.provider import FakeProvider, Reply
 
 
@@ -440,3 +443,195 @@ def test_a_refusal_outside_of_inference_carries_the_usual_headers():
     response = refusal(NotFound("no"))
     assert response.status == 404
     assert response.headers["x-portkey-trace-id"]
+
+
+# a caller that hangs up, at each stage
+
+
+class Caller:
+    """A raw connection to a gateway; `leave` resets it."""
+
+    def __init__(self, gw):
+        self.gw = gw
+
+    async def begin(self, path, *headers, body=b""):
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", int(self.gw.url.rpartition(":")[2]))
+        key = f"x-portkey-api-key: {kit.KEY_TEXT}"
+        head = "\r\n".join([f"POST {path} HTTP/1.1", "host: x", key, *headers, "", ""])
+        self.writer.write(head.encode() + body)
+
+    async def leave(self):
+        self.writer.transport.abort()
+
+    async def recorded(self):
+        """Return the one record, when nothing runs any more."""
+        async with asyncio.timeout(5):
+            while not self.gw.recorded.items or self.gw.deps.streams:
+                await asyncio.sleep(0.002)
+        (item,) = self.gw.recorded.items
+        return item[0]
+
+
+async def settled(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_a_caller_that_leaves_before_its_body_is_whole_is_nobody_and_leaves_no_task(tmp_path):
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        before = len(asyncio.all_tasks())
+        caller = Caller(gw)
+        await caller.begin("/v1/chat/completions", "content-length: 100", body=b'{"model"')
+        await settled(lambda: len(asyncio.all_tasks()) > before)
+        await caller.leave()
+        await settled(lambda: len(asyncio.all_tasks()) <= before)
+        assert (fake.seen, gw.recorded.items) == ([], [])
+
+
+async def test_a_caller_that_leaves_between_two_tries_is_recorded_once_and_not_tried_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (3600.0,) * 5)
+    async with FakeProvider([Reply(500, json={})]) as fake, gateway(tmp_path, **at(fake)) as gw:
+        caller, body = Caller(gw), json.dumps(CHAT).encode()
+        await caller.begin(
+            "/v1/chat/completions", "x-portkey-retry-count: 1", f"content-length: {len(body)}", body=body
+        )
+        await settled(lambda: fake.seen)
+        await caller.leave()
+        record = await caller.recorded()
+        assert (record.status, record.error_type, len(record.attempts), len(fake.seen)) == (
+            499,
+            "client_closed_request",
+            1,
+            1,
+        )
+
+
+class Taking(UploadServer):
+    """A provider that takes uploads, as a virtual key can name it."""
+
+    kind, key = "openai", "sk-of-taking-provider"
+
+    @property
+    def base_url(self):
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+FILE = ("content-type: application/octet-stream", "x-portkey-provider: @main")
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_an_upload_ends_it_at_the_provider(tmp_path):
+    async with Taking() as server, gateway(tmp_path, **at(server)) as gw:
+        caller = Caller(gw)
+        config = 'x-portkey-config: {"virtual_key":"main","retry":{"attempts":5,"on_status_codes":[400,500,502]}}'
+        await caller.begin("/v1/files", FILE[0], config, "content-length: 100000", body=b"x" * 1000)
+        await asyncio.wait_for(server.began.wait(), 5)
+        await caller.leave()
+        await asyncio.wait_for(server.lost.wait(), 5)
+        record = await caller.recorded()
+        assert (record.status, server.connections, server.bodies) == (499, 1, [])
+
+
+async def test_an_upload_that_does_not_go_on_is_sent_to_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_plane.http.serve.upload_of", partial(upload_of, silence_s=0.05))
+    async with Taking() as server, FakeProvider() as second, gateway(tmp_path, **at(server, second)) as gw:
+        config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
+        caller = Caller(gw)
+        await caller.begin(
+            "/v1/files", FILE[0], f"x-portkey-config: {json.dumps(config)}", "transfer-encoding: chunked",
+            body=b"4\r\nhalf\r\n",
+        )  # fmt: skip
+        await asyncio.wait_for(server.began.wait(), 5)
+        status = await asyncio.wait_for(caller.reader.readline(), 5)
+        assert b" 400 " in status
+        assert (server.bodies, second.seen) == ([], [])
+        assert [attempt.status for attempt in (await caller.recorded()).attempts] == [400]
+        await caller.leave()
+
+
+async def test_an_upload_that_was_not_begun_may_go_to_the_next(tmp_path):
+    async with FakeProvider([Reply(json={"id": "f"})]) as second, gateway(tmp_path, **at(Closed(), second)) as gw:
+        config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
+        headers = {"content-type": "application/octet-stream", "x-portkey-config": json.dumps(config)}
+        status, _, answered = await gw.send(raw=b"whole", headers=headers, path="/v1/files")
+        assert (status, second.seen[0].body) == (200, b"whole")
+        assert answered["x-portkey-last-used-option-index"] == "config.targets[1]"
+        assert (gw.recorded.last.retry_n, gw.recorded.last.fallback_n) == (0, 1)
+
+
+class Closed:
+    """An address at which nobody listens."""
+
+    kind, key, base_url = "openai", "sk-of-nobody", "http://127.0.0.1:9/v1"
+
+
+RELAYED = [
+    ("/v1/proxy/chat/completions", ()), ("/v1/chat/completions", ("x-portkey-nitro-mode: true",)), ("/v1/other", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "headers"), RELAYED)
+async def test_a_caller_that_leaves_an_unread_answer_ends_it_at_the_provider(tmp_path, path, headers):
+    async with (
+        FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
+        caller, body = Caller(gw), json.dumps({**STREAM, "model": "gpt-4o"}).encode()
+        await caller.begin(
+            path, FILE[1], *headers, "content-type: application/json", f"content-length: {len(body)}", body=body
+        )
+        await asyncio.wait_for(caller.reader.readuntil(b'"a"'), 5)
+        assert len(gw.deps.streams) == 1
+        await caller.leave()
+        record = await caller.recorded()
+        assert (record.status, record.error_type, len(record.attempts)) == (200, "client_closed_request", 1)
+
+
+@pytest.mark.parametrize(("path", "headers"), RELAYED)
+async def test_a_revoked_callers_unread_answer_is_cut(tmp_path, path, headers):
+    async with (
+        FakeProvider([Reply(sse=[chunk("a"), chunk("b")], hang_after=1)]) as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+    ):
+        caller, body = Caller(gw), json.dumps({**STREAM, "model": "gpt-4o"}).encode()
+        await caller.begin(
+            path, FILE[1], *headers, "content-type: application/json", f"content-length: {len(body)}", body=body
+        )
+        await asyncio.wait_for(caller.reader.readuntil(b'"a"'), 5)
+        (relay,) = gw.deps.streams
+        assert relay.is_denied(frozenset({f"k:{kit.KEY_ID}"}))
+        relay.refuse()
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(caller.reader.read(), 5)
+        assert (await caller.recorded()).error_type == "invalid_api_key"
+
+
+async def test_a_defect_in_the_middle_of_an_answer_is_on_its_record(tmp_path, monkeypatch):
+    async def broken(*_args):
+        raise RuntimeError("broken")
+
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        monkeypatch.setattr("data_plane.http.serve.write", broken)
+        await gw.send()
+        assert (gw.recorded.last.error_class, gw.recorded.last.error_type) == ("Defect", "internal_error")
+
+
+async def test_an_upload_that_takes_too_long_is_sent_to_nobody_else(tmp_path):
+    async with Taking() as server, FakeProvider() as second, gateway(tmp_path, **at(server, second)) as gw:
+        config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "main"}, {"virtual_key": "second"}]}
+        caller = Caller(gw)
+        await caller.begin(
+            "/v1/files", FILE[0], f"x-portkey-config: {json.dumps(config)}", "x-portkey-request-timeout: 100",
+            "content-length: 10", body=b"half",
+        )  # fmt: skip
+        assert b" 408 " in await asyncio.wait_for(caller.reader.readline(), 5)
+        assert [attempt.status for attempt in (await caller.recorded()).attempts] == [408]
+        assert second.seen == []
+        await caller.leave()
+
+
+async def test_nitro_without_a_body_passes_none_through(tmp_path):
+    async with FakeProvider() as fake, gateway(tmp_path, **at(fake)) as gw:
+        headers = {"x-portkey-nitro-mode": "true", "x-portkey-provider": "@main"}
+        status, body, _ = await gw.send(raw=b"", headers=headers)
+        assert (status, orjson.loads(body)["error"]["code"], fake.seen) == (400, "invalid_json", [])

@@ -118,3 +118,15 @@ def test_a_refusal_says_what_and_why():
     exchange = kit.exchange()
     result = refuse(exchange, Forbidden("Not you."))
     assert (result.status, code(result), exchange.error_class) == (403, "forbidden", "Forbidden")
+
+
+async def test_what_an_older_revision_decided_is_not_told(fake):
+    sections = at(fake, configs=[kit.config("pc-new", {"virtual_key": "main"})])
+    call = kit.call({"x-portkey-config": "pc-new"}, {**CHAT, "model": "gpt-4o"})
+    exchange = kit.exchange(call)
+    async with deps_of(kit.snapshot(1, **{**sections, "configs": []}), propagation_wait_s=30.0) as deps:
+        deps.holder.connected = True
+        task = await waiting(deps, exchange)
+        deps.holder.swap(kit.snapshot(2, **sections))
+        await asyncio.wait_for(task, 5)
+    assert [step.step for step in exchange.decision.steps] == ["config", "attempt"]

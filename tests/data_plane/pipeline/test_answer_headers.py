@@ -22,3 +22,8 @@ def test_headers_of_the_connection_of_the_bytes_and_of_the_gateway_are_not():
         "Server",
     ]
     assert answer_headers(dict.fromkeys([*told, "X-Portkey-Trace-Id"], "x")) == {}
+
+
+def test_headers_that_the_provider_names_as_its_connections_stay_behind():
+    upstream = {"Connection": "close, X-Hop", "x-hop": "1", "x-kept": "2"}
+    assert answer_headers(upstream) == {"x-kept": "2"}

@@ -1,7 +1,9 @@
+import asyncio
+
 import orjson
 import pytest
 
-from data_plane.pipeline.attempt import MAX_FAULT_CHARS, error_answer, make_attempt, retry_after_s
+from data_plane.pipeline.attempt import MAX_FAULT_CHARS, _Left, error_answer, make_attempt, retry_after_s
 from data_plane.pipeline.authenticate import authenticate
 from data_plane.pipeline.resolve import resolve
 from shared.errors import BadRequest, UpstreamBroken, UpstreamInvalid, UpstreamTimeout
@@ -235,3 +237,15 @@ def test_the_gateways_own_refusal_says_that_it_is_the_gateways():
         "param": "model",
         "code": "invalid_request",
     }
+
+
+class Silent:
+    """A stream whose first chunk never comes."""
+
+    async def open(self):
+        await asyncio.Event().wait()
+
+
+async def test_the_limit_of_a_stream_runs_from_the_start_of_its_attempt():
+    with pytest.raises(UpstreamTimeout, match="3600000ms"):
+        await asyncio.wait_for(_Left(3_600_000, 0.0, lambda: 3600.0).open(Silent()), 5)

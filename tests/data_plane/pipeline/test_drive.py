@@ -177,3 +177,104 @@ async def test_waiting_between_tries_can_be_cancelled(fakes, monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(fakes[0].seen) == 1
+
+
+async def revoked_by(reply, config, second, *, stream=False, read=False):
+    """Drive a chat whose caller is revoked while the first provider is asked; return (answer, exchange, frames)."""
+    held = []
+
+    def revoke(_seen):
+        held[0].deny(frozenset({f"k:{kit.KEY_ID}"}))
+        return reply
+
+    async with FakeProvider(revoke) as first:
+        snapshot = kit.snapshot(**at(first, second))
+        body = {**CHAT, "model": "gpt-4o", "stream": stream}
+        exchange = kit.exchange(kit.call({"x-portkey-config": json.dumps(config)}, body))
+        async with deps_of(snapshot) as deps:
+            held.append(deps.holder)
+            exchange.principal = authenticate(exchange.call, snapshot, frozenset())
+            exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo, trace=exchange.decision)
+            answer = await drive(exchange.job, exchange, snapshot, deps)
+            frames = []
+            if read:
+                async with asyncio.timeout(5):
+                    frames = [piece async for piece in answer.frames]
+                answer.on_close()
+        return answer, exchange, frames
+
+
+async def test_who_is_revoked_between_two_tries_is_served_no_second(fakes):
+    answer, exchange, _ = await revoked_by(ERROR, fallback(MAIN, SECOND), fakes[1])
+    assert (answer.status, fakes[1].seen) == (401, [])
+    assert [attempt.status for attempt in exchange.attempts] == [500, 401]
+
+
+async def test_a_stream_whose_caller_was_revoked_before_it_began_is_broken_off(fakes):
+    reply = Reply(sse=[CHUNK], hang_after=1)
+    _, _, frames = await revoked_by(reply, MAIN, fakes[1], stream=True, read=True)
+    assert b"revoked" in frames[-1]
+    assert b"[DONE]" not in b"".join(frames)
+
+
+async def test_a_provider_that_is_not_there_behind_one_that_was_tried_is_an_attempt(fakes):
+    fakes[0].add(ERROR)
+    answer, exchange = await driven(fakes, fallback(MAIN, {"virtual_key": "nobody"}))
+    assert (answer.status, answer.headers["x-portkey-last-used-option-index"]) == (400, "config.targets[1]")
+    assert [(attempt.status, attempt.error) for attempt in exchange.attempts] == [
+        (500, "provider_error"),
+        (400, "invalid_provider"),
+    ]
+
+
+async def test_an_attempt_that_found_no_provider_names_none(fakes):
+    fakes[0].add(ERROR)
+    answer, exchange = await driven(fakes, fallback(MAIN, {"provider": "nonesuch"}))
+    assert [attempt.provider for attempt in exchange.attempts] == ["openai", ""]
+    assert (exchange.provider, exchange.virtual_key, exchange.model_served) == (None, None, None)
+    assert "x-portkey-provider" not in answer.headers
+
+
+async def test_an_answer_that_was_passed_over_leaves_nothing_behind(fakes):
+    fakes[1].add(ERROR)
+    config = fallback(MAIN, SECOND, on_status_codes=[200])
+    answer, exchange = await driven(fakes, config)
+    assert [attempt.status for attempt in exchange.attempts] == [200, 500]
+    assert (exchange.usage.source, exchange.answer_body, exchange.answer_json) == ("none", None, answer.body)
+
+
+async def test_the_body_of_an_error_is_kept_for_the_record(fakes):
+    fakes[0].add(ERROR)
+    answer, exchange = await driven(fakes, MAIN)
+    assert (exchange.answer_json, exchange.answer_bytes) == (answer.body, len(answer.body))
+
+
+async def test_a_model_that_a_provider_makes_up_has_an_end(fakes):
+    fakes[0].add(Reply(json={"choices": [], "model": "m" * 10_000}))
+    _, exchange = await driven(fakes, MAIN)
+    assert len(exchange.model_served) == len(exchange.attempts[0].model) == 512
+
+
+@pytest.mark.parametrize(("jitter", "waited_s"), [(False, 0.01), (True, 0.005)])
+async def test_waits_are_spread_when_the_gateway_is_set_to(fakes, monkeypatch, jitter, waited_s):
+    monkeypatch.setattr("shared.routing.walk.BACKOFF_S", (0.01,) * 5)
+    fakes[0].add(ERROR)
+    snapshot = kit.snapshot(**at(*fakes))
+    text = json.dumps({**MAIN, "retry": {"attempts": 1}})
+    exchange = kit.exchange(kit.call({"x-portkey-config": text}, {**CHAT, "model": "gpt-4o"}))
+    async with deps_of(snapshot, jitter=jitter) as deps:
+        exchange.principal = authenticate(exchange.call, snapshot, frozenset())
+        exchange.job = resolve(exchange.call, exchange.principal, snapshot, deps.memo, trace=exchange.decision)
+        await drive(exchange.job, exchange, snapshot, deps)
+    assert exchange.waited_s == pytest.approx(waited_s)
+
+
+async def test_retries_and_fallbacks_of_a_mixed_plan_are_counted_apart(fakes):
+    fakes[0].add(ERROR, ERROR, ERROR)
+    fakes[1].add(ERROR, ERROR)
+    balance = {"strategy": {"mode": "loadbalance"}, "targets": [{**SECOND, "retry": {"attempts": 1}}]}
+    config = fallback({**MAIN, "retry": {"attempts": 2}}, balance, MAIN)
+    answer, exchange = await driven(fakes, config)
+    assert (answer.status, answer.headers["x-portkey-retry-attempt-count"]) == (200, "0")
+    assert answer.headers["x-portkey-last-used-option-index"] == "config.targets[2]"
+    assert (len(exchange.attempts), exchange.fallback_count) == (6, 2)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from data_plane.core.job import Choice, Job, Raw
@@ -5,10 +7,11 @@ from data_plane.core.types import CallFacts, Credential
 from data_plane.pipeline.encode import upstream_request
 from data_plane.pipeline.target import Destination
 from data_plane.providers.registry import load_providers
-from shared.errors import BadRequest
+from shared.errors import BadRequest, InvalidJson
 from shared.redact import Secret
 from shared.routing.plan import DEFAULT_PLAN, Target
 from shared.trace import Trace
+from tests.data_plane import kit
 
 OPENAI = load_providers()["openai"]
 TRACE = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", None, None, "vendor=1")
@@ -25,6 +28,8 @@ def made(
     operation="chat",
     model="gpt-4o",
     sent=None,
+    row=None,
+    provider=OPENAI,
 ):
     """Return the request of one attempt; `sent` is the body after the target's changes."""
     asked = {"model": "gpt-4o", "messages": []} if body is None else body
@@ -41,7 +46,13 @@ def made(
     facts = CallFacts(model, False, True, caller or {}, {})
     found = None if operation is None else OPENAI.operations[operation]
     place = Destination(
-        OPENAI, found, Credential(Secret("sk-sentinel")), "https://api.example/v1", sent or asked, facts, None
+        provider,
+        found,
+        Credential(Secret("sk-sentinel")),
+        "https://api.example/v1",
+        asked if sent is None else sent,
+        facts,
+        row,
     )
     return upstream_request(place, target or Target("config"), job, TRACE, propagates)
 
@@ -68,7 +79,7 @@ def test_nothing_of_the_trace_leaves_when_it_is_not_to():
 
 
 def test_a_forwarded_call_keeps_method_path_query_and_bytes():
-    raw = Raw("PUT", "/v1/proxy/files/a%20b?x=1&y=%2F", b'{ "model" : "gpt-4o" }')
+    raw = Raw("PUT", "/v1/proxy/files/a%20b?x=1&y=%2F", b'{ "model" : "gpt-4o" }', is_read=True)
     request = made(
         raw=raw, operation=None, body={"model": "gpt-4o"}, caller={"x-mine": "1", "content-type": "application/json"}
     )
@@ -78,12 +89,12 @@ def test_a_forwarded_call_keeps_method_path_query_and_bytes():
 
 
 def test_a_slug_in_the_model_of_a_forwarded_call_stays_here():
-    raw = Raw("POST", "/v1/proxy/x", b'{"model":"@main/gpt-4o","n":1}')
+    raw = Raw("POST", "/v1/proxy/x", b'{"model":"@main/gpt-4o","n":1}', is_read=True)
     assert made(raw=raw, operation=None, body={"model": "@main/gpt-4o", "n": 1}).body == b'{"model":"gpt-4o","n":1}'
 
 
 def test_what_the_target_changes_is_changed_in_a_forwarded_call_too():
-    raw = Raw("POST", "/v1/proxy/x", b'{"n":1}')
+    raw = Raw("POST", "/v1/proxy/x", b'{"n":1}', is_read=True)
     assert made(raw=raw, operation=None, body={"n": 1}, sent={"n": 1, "m": 2}, model="").body == b'{"n":1,"m":2}'
 
 
@@ -99,3 +110,57 @@ def test_a_body_that_nobody_reads_goes_to_the_operations_path():
 
 def test_the_headers_timeout_beats_the_targets():
     assert made(target=Target("config", timeout_ms=5)).timeout_ms == 5
+
+
+@pytest.mark.parametrize(("method", "content"), [("GET", b""), ("POST", b'[{"a":1}]'), ("POST", b"7")])
+def test_what_is_no_object_is_sent_as_it_came_whatever_the_target_would_change(method, content):
+    raw = Raw(method, "/v1/proxy/x", content)
+    assert made(raw=raw, operation=None, body={}, sent={"model": "m"}, model="").body == content
+
+
+def test_an_empty_object_is_changed_by_the_target_too():
+    raw = Raw("POST", "/v1/proxy/x", b"{}", is_read=True)
+    assert made(raw=raw, operation=None, body={}, sent={"n": 1}, model="").body == b'{"n":1}'
+
+
+@pytest.mark.parametrize(("models", "sent"), [
+    (frozenset({"gpt-4o"}), b'{"model":"gpt-4o"}'), (None, b'{"model":"dear", "model":"gpt-4o"}'),
+])  # fmt: skip
+def test_where_models_are_listed_the_provider_reads_the_model_that_was_checked(models, sent):
+    raw = Raw("POST", "/v1/proxy/x", b'{"model":"dear", "model":"gpt-4o"}', is_read=True)
+    row = kit.virtual_key("main", models=models)
+    assert made(raw=raw, operation=None, body={"model": "gpt-4o"}, row=row).body == sent
+
+
+@pytest.mark.parametrize("value", [1 << 70, None])
+def test_a_body_that_cannot_be_written_again_is_a_clear_refusal(value):
+    deep = []
+    for _ in range(400):
+        deep = [deep]
+    with pytest.raises(InvalidJson, match="nested too deeply, or has a number too large"):
+        made(body={"model": "gpt-4o", "messages": [], "x": deep if value is None else value})
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "x-mine"])
+@pytest.mark.parametrize("prefix", ["", "Bearer "])
+def test_the_key_to_this_gateway_is_forwarded_in_no_header(name, prefix):
+    caller = {"x-portkey-api-key": "", name: prefix + kit.KEY_TEXT, "x-other": "1"}
+    headers = made(caller=caller, target=Target("config", forward_headers=(name, "x-other"))).headers
+    assert kit.KEY_TEXT not in str(headers)
+    assert headers["x-other"] == "1"
+
+
+def test_a_forwarded_headers_text_leaves_as_the_bytes_it_came_as():
+    caller = {"x-mine": "日本", "openai-organization": "é"}
+    headers = made(caller=caller, target=Target("config", forward_headers=("x-mine",))).headers
+    assert headers["x-mine"].encode("latin-1") == "日本".encode()
+    assert headers["openai-organization"].encode("latin-1") == "é".encode()
+
+
+def test_a_provider_that_signs_whole_requests_is_authorised_by_its_signature_only():
+    def sign(request, key, _facts):
+        request.headers["x-signature"] = f"{len(request.body)} by {key.reveal()}"
+
+    request = made(provider=replace(OPENAI, sign=sign))
+    assert request.headers["x-signature"] == f"{len(request.body)} by sk-sentinel"
+    assert "authorization" not in request.headers

@@ -13,11 +13,13 @@ from data_plane.core.exchange import Exchange
 from data_plane.core.job import Principal
 from data_plane.core.types import NO_USAGE, CallFacts, Usage
 from data_plane.pipeline.forward import (
+    KEPT_COUNTED_BYTES,
     KEPT_JSON_BYTES,
     MAX_ENCODINGS,
     RawRelay,
     forward_headers,
     forward_url,
+    json_operation,
 )
 from data_plane.providers._openai_like import chat, usage_of
 from data_plane.providers.base import Provider
@@ -300,7 +302,7 @@ async def test_a_small_json_answer_is_kept_with_its_model_and_its_tokens(client,
     reply(b'{"usage": {"prompt_tokens": 3}', JSON),
     reply(b"", JSON),
     reply(b'{"a": "\xff"}', JSON),
-    reply(b'{"usage": {"prompt_tokens": 3}, "x": "' + b"y" * KEPT_JSON_BYTES + b'"}', JSON),
+    reply(b'{"usage": {"prompt_tokens": 3}, "x": "' + b"y" * KEPT_COUNTED_BYTES + b'"}', JSON),
 ])  # fmt: skip
 async def test_what_is_no_whole_small_json_is_not_kept(client, exchange, step):
     await relayed(client, exchange, step, usage_of)
@@ -352,3 +354,45 @@ async def test_giving_an_answer_up_drops_the_providers_connection(client, exchan
         assert await anext(answer.frames) == b"half"
         answer.on_close()
         await asyncio.wait_for(server.lost.wait(), 5)
+
+
+# what a path leads to
+
+
+@pytest.mark.parametrize(("target", "operation"), [
+    ("/v1/proxy/chat/completions", "chat"), ("/v1/chat/completions?x=1", "chat"), ("/v1/completions", "complete"), ("/v1/messages", "messages"),
+    ("/v1/chat/completions/", "chat"), ("/v1/chat//completions", "chat"), ("/v1/chat%2Fcompletions", "chat"), ("/v1/Chat/Completions", "chat"),
+    ("/v1/chat/completions;x=1", "chat"), ("/v1/chat%252fcompletions", "chat"), ("/v1/chat%5Ccompletions", "chat"), ("/v1/proxy/v1/embeddings", "embed"),
+    ("/v1/openai/deployments/d/chat/completions", "chat"), ("/v1/files", None), ("/v1/audio/transcriptions", None), ("/v1/responses/r-1", None),
+    ("/v1/chat/completions/c-1", None), ("", None),
+])  # fmt: skip
+def test_an_endpoint_is_recognised_however_its_path_is_spelt(target, operation):
+    assert json_operation(target) == operation
+
+
+@pytest.mark.parametrize("name", ["x-http-method-override", "x-http-method", "x-method-override"])
+def test_the_method_that_was_checked_cannot_be_made_another(name):
+    facts = CallFacts("", False, True, {}, {})
+    assert name not in forward_headers({name: "POST", "x-mine": "1"}, load_providers()["openai"], facts, None)
+
+
+def test_text_in_a_header_leaves_as_the_bytes_it_came_as():
+    facts = CallFacts("", False, True, {}, {})
+    caller = {"x-mine": "日本", "x-portkey-openai-project": "é"}
+    headers = forward_headers(caller, load_providers()["openai"], facts, None)
+    assert headers["x-mine"].encode("latin-1") == "日本".encode()
+    assert headers["openai-project"].encode("latin-1") == "é".encode()
+
+
+@pytest.mark.parametrize(("counted", "kept"), [(True, True), (False, False)])
+async def test_a_larger_answer_is_kept_when_it_says_what_the_call_cost(client, exchange, counted, kept):
+    step = reply(b'{"usage": {"prompt_tokens": 3}, "x": "' + b"y" * KEPT_JSON_BYTES + b'"}', JSON)
+    await relayed(client, exchange, step, usage_of if counted else None)
+    assert (exchange.usage.input == 3, bool(exchange.answer_json)) == (kept, kept)
+
+
+def test_a_body_in_chunks_has_no_stated_length():
+    facts = CallFacts("", False, True, {}, {})
+    caller = {"transfer-encoding": "chunked", "content-length": "5"}
+    headers = forward_headers(caller, load_providers()["openai"], facts, None, streamed=True)
+    assert not {"content-length", "transfer-encoding"} & set(headers)

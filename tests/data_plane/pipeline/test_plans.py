@@ -3,8 +3,16 @@ import json
 import pytest
 
 from data_plane.core.job import Principal
-from data_plane.pipeline.plans import MAX_FALLBACKS, PlanMemo, UnknownConfig, choose_plan, with_fallbacks
+from data_plane.pipeline.plans import (
+    MAX_FALLBACKS,
+    MAX_SLUG_CHARS,
+    PlanMemo,
+    UnknownConfig,
+    choose_plan,
+    with_fallbacks,
+)
 from shared.errors import BadRequest, InlineBlocked, InvalidConfig
+from shared.redact import Secret
 from shared.routing.decision import DecisionTrace
 from shared.routing.plan import DEFAULT_PLAN, Fallback, Plan, Target
 from shared.schema.rows import OrgRow, WorkspaceRow
@@ -83,8 +91,23 @@ def test_different_inline_configs_share_no_breaker():
          "targets": [{"provider": name}, {}]}
         for name in ("@a", "@b")
     ]  # fmt: skip
-    first, second = (PlanMemo().plan(json.dumps(body)).root.children[0] for body in bodies)
+    first, second = (PlanMemo().plan(json.dumps(body), "ws-1").root.children[0] for body in bodies)
     assert first.breaker_id != second.breaker_id
+
+
+def test_the_same_inline_config_shares_no_breaker_with_another_workspace():
+    body = {"strategy": {"mode": "fallback", "cb_config": {"failure_threshold": 1, "cooldown_interval": 30000}},
+            "targets": [{"provider": "@a"}, {}]}  # fmt: skip
+    memo = PlanMemo()
+    first, second = (memo.plan(json.dumps(body), workspace).root.children[0] for workspace in ("ws-1", "ws-2"))
+    assert first.breaker_id != second.breaker_id
+
+
+def test_a_key_that_was_sent_as_a_config_is_not_written_down():
+    trace = DecisionTrace(lambda: 0.0)
+    with pytest.raises(UnknownConfig):
+        choose_plan({"x-portkey-config": kit.KEY_TEXT}, keyed(), SNAPSHOT, PlanMemo(), trace)
+    assert kit.KEY_TEXT not in str(trace.steps)
 
 
 # x-portkey-fallbacks
@@ -132,3 +155,20 @@ def test_fallbacks_that_are_none_are_refused(text):
 def test_a_fixed_config_takes_no_fallbacks():
     with pytest.raises(BadRequest, match="fixed config"):
         with_fallbacks(DEFAULT_PLAN, '[{"model":"m"}]', keyed(allow_config_override=False))
+
+
+def test_a_fallback_to_another_saved_provider_takes_nothing_of_the_originals_account():
+    root = Target(
+        path="config", provider="openai", api_key=Secret("k"), custom_host="https://own.example/v1", settings={"a": "b"}, timeout_ms=5,
+    )  # fmt: skip
+    plan = with_fallbacks(Plan(root), '[{"model":"@second/m"},{"model":"m2"}]', keyed())
+    near, far = plan.root.children[1], plan.root.children[0].children[1]
+    assert (far.provider, far.api_key, far.custom_host, far.settings, far.timeout_ms) == (None, None, None, {}, 5)
+    assert (near.provider, near.custom_host, near.settings) == ("openai", "https://own.example/v1", {"a": "b"})
+
+
+def test_only_the_first_part_of_what_is_no_slug_is_told():
+    trace = DecisionTrace(lambda: 0.0)
+    with pytest.raises(UnknownConfig):
+        choose_plan({"x-portkey-config": "x" * 500}, keyed(), SNAPSHOT, PlanMemo(), trace)
+    assert trace.steps[0].chose == "x" * MAX_SLUG_CHARS

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_plane.core.exchange import Call
 from data_plane.core.job import Principal
 from data_plane.pipeline.plans import PlanMemo, UnknownConfig
-from data_plane.pipeline.resolve import decode_body, resolve
+from data_plane.pipeline.resolve import Rules, decode_body, resolve
 from shared.errors import BadRequest, InlineBlocked, InvalidConfig, InvalidJson
 from shared.routing.decision import DecisionTrace
 from shared.routing.plan import Fallback
@@ -42,14 +43,14 @@ def test_a_saved_config_is_found_by_its_slug():
 def test_an_inline_config_is_compiled_once_for_its_text():
     memo = PlanMemo()
     text = json.dumps({"strategy": {"mode": "fallback"}, "targets": [{"provider": "@main"}, {"provider": "@main"}]})
-    assert isinstance(memo.plan(text).root, Fallback)
-    assert memo.plan(text) is memo.plan(text)
+    assert isinstance(memo.plan(text, "ws-1").root, Fallback)
+    assert memo.plan(text, "ws-1") is memo.plan(text, "ws-1")
 
 
 def test_inline_configs_cannot_fill_the_memory():
     memo = PlanMemo()
     for number in range(600):
-        memo.plan(json.dumps({"provider": "@main", "name": str(number)}))
+        memo.plan(json.dumps({"provider": "@main", "name": str(number)}), "ws-1")
     assert len(memo._plans) <= 256
 
 
@@ -193,3 +194,98 @@ def test_the_callers_own_provider_key_is_a_secret():
 def test_the_gateways_key_alone_is_never_a_provider_key():
     made = kit.call({"authorization": f"Bearer {kit.KEY_TEXT}", "x-portkey-provider": "openai"}, CHAT, key=None)
     assert resolve(made, PRINCIPAL, SNAPSHOT, PlanMemo(), trace=DecisionTrace(lambda: 0.0)).choice.key is None
+
+
+@pytest.mark.parametrize(("length", "passes"), [(512, True), (513, False)])
+def test_the_name_of_a_model_has_an_end(length, passes):
+    body = {**CHAT, "model": "m" * length}
+    if passes:
+        assert len(job({"x-portkey-provider": "@main"}, body).model) == length
+        return
+    with pytest.raises(BadRequest, match="512 characters"):
+        job({"x-portkey-provider": "@main"}, body)
+
+
+# what the operator rules
+
+
+def ruled(headers, rules):
+    made = kit.call(headers, CHAT)
+    return resolve(made, PRINCIPAL, SNAPSHOT, PlanMemo(), rules=rules, trace=DecisionTrace(lambda: 0.0))
+
+
+def test_the_headers_that_the_operator_names_are_copied_into_the_metadata():
+    headers = {"x-portkey-provider": "@main", "x-team": "blue", "x-other": "1", "authorization": "Bearer sk-x"}
+    read = ruled(headers, Rules(metadata_headers=("x-team", "authorization")))
+    assert read.metadata == {"x-team": "blue"}
+    assert ruled(headers, Rules()).metadata == {}
+
+
+@pytest.mark.parametrize("headers", [
+    {"x-portkey-config": '{"provider":"@main"}'}, {"x-portkey-provider": "openai"},
+    {"x-portkey-provider": "@main", "x-portkey-custom-host": "https://x.example"},
+])  # fmt: skip
+def test_the_operator_can_have_everybody_use_what_is_saved(headers):
+    with pytest.raises(InlineBlocked):
+        ruled(headers, Rules(block_inline=True))
+    assert ruled(headers, Rules()).operation == "chat"
+    assert PRINCIPAL.org.block_inline is False
+
+
+# what is forwarded
+
+
+def forwarded(path, raw=b"", headers=None, *, method="POST", upload=None):
+    """Return the job of a forwarded call."""
+    sent = {"x-portkey-provider": "@main", "x-portkey-api-key": kit.KEY_TEXT, **(headers or {})}
+    made = Call("proxy", method, path.partition("?")[0], sent, raw, 1, 0.0, path, upload)
+    return resolve(made, PRINCIPAL, SNAPSHOT, PlanMemo(), trace=DecisionTrace(lambda: 0.0))
+
+
+@pytest.mark.parametrize(("raw", "body", "is_read"), [
+    (b'{"a":1}', {"a": 1}, True), (b"{}", {}, True), (b"[1]", {}, False), (b'"x"', {}, False), (b"", {}, False),
+])  # fmt: skip
+def test_only_an_object_is_read_of_what_is_forwarded(raw, body, is_read):
+    read = forwarded("/v1/files", raw)
+    assert (read.body, read.raw.is_read, read.raw.content) == (body, is_read, raw)
+
+
+@pytest.mark.parametrize("raw", [b"[1]", b"7"])
+def test_what_goes_to_an_endpoint_must_be_an_object_also_when_it_is_forwarded(raw):
+    with pytest.raises(InvalidJson, match="JSON object"):
+        forwarded("/v1/proxy/chat/completions", raw)
+
+
+class Body:
+    """Stands where a body on its way stands."""
+
+    begun = False
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/proxy/responses", "/v1/proxy/chat/completions"])
+def test_nitro_takes_its_endpoints_also_when_they_are_forwarded(path):
+    assert forwarded(path, headers={"x-portkey-nitro-mode": "true"}, upload=Body()).operation == "proxy"
+
+
+@pytest.mark.parametrize(("path", "headers", "told"), [
+    ("/v1/files", {}, "the endpoint proxy"), ("/v1/messages", {"x-portkey-retry-count": "1"}, "retry"),
+    ("/v1/messages", {"x-portkey-config": '{"virtual_key":"main","override_params":{"n":1}}'}, "override_params"),
+    ("/v1/messages", {"x-portkey-config": '{"virtual_key":"main","default_params":{"n":1}}'}, "default_params"),
+])  # fmt: skip
+def test_nitro_goes_round_nothing_when_it_is_forwarded(path, headers, told):
+    with pytest.raises(BadRequest, match=told):
+        forwarded(path, headers={"x-portkey-nitro-mode": "true", **headers}, upload=Body())
+
+
+@pytest.mark.parametrize(("payload", "headers", "shown"), [
+    ("full", {}, "text"), ("gateway", {}, "(hidden)"), ("metrics", {}, "(hidden)"), ("full", {"x-portkey-debug": "false"}, "(hidden)"),
+])  # fmt: skip
+def test_texts_of_a_body_that_is_not_shipped_are_in_no_decision(payload, headers, shown):
+    workspace = WorkspaceRow(kit.WS, kit.ORG, "ws", "W", payload=payload)
+    trace = DecisionTrace(lambda: 0.0)
+    job(
+        {"x-portkey-provider": "@main", **headers},
+        principal=Principal(PRINCIPAL.key, PRINCIPAL.org, workspace),
+        trace=trace,
+    )
+    assert trace.shown("params", "text") == shown

@@ -13,7 +13,7 @@ SAVED_ONLY = Principal(kit.api_key(), OrgRow(kit.ORG, "Demo", block_inline=True)
 
 
 @pytest.mark.parametrize(("text", "value"), [
-    ("true", True), ("True", True), (" TRUE ", True), ("1", True), ("false", False), ("False", False), ("0", False), ("", False), (None, None),
+    ("true", True), ("True", True), (" TRUE ", True), ("1", True), ("false", False), ("False", False), ("0", False), ("", None), (None, None), ("on", None),
 ])  # fmt: skip
 def test_a_flag_is_read_in_any_case(text, value):
     assert said.flag(text) is value
@@ -24,14 +24,14 @@ def test_retries_are_a_small_number(text, value):
     assert said.retries({"x-portkey-retry-count": text}) == value
 
 
-@pytest.mark.parametrize("text", ["6", "-1", "x", "1.5", "٣", "99999999999"])
+@pytest.mark.parametrize("text", ["6", "-1", "x", "1.5", "٣", "99999999999", "00009", "0000100"])
 def test_more_than_five_retries_or_no_number_are_refused(text):
     with pytest.raises(BadRequest) as raised:
         said.retries({"x-portkey-retry-count": text})
     assert raised.value.path == "x-portkey-retry-count"
 
 
-@pytest.mark.parametrize("text", ["x", "0", "-5", "1.5", "86400001", "٣"])
+@pytest.mark.parametrize("text", ["x", "0", "-5", "1.5", "86400001", "٣", "0000864000001", "0" * 12 + "9" * 5000])
 def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(text):
     with pytest.raises(BadRequest):
         said.timeout_ms({"x-portkey-request-timeout": text})
@@ -107,3 +107,17 @@ def test_the_sdks_placeholder_is_no_key():
     headers = {"x-portkey-api-key": "gh-1", "authorization": "Bearer OPENAI_API_KEY"}
     assert said.choice(headers, OPEN).key is None
     assert json.dumps(said.choice(headers, OPEN).settings) == "{}"
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+def test_a_key_to_this_gateway_is_never_taken_for_the_providers(name):
+    value = f"Bearer {kit.KEY_TEXT}" if name == "authorization" else kit.KEY_TEXT
+    assert said.choice({"x-portkey-api-key": kit.KEY_TEXT, name: value}, OPEN).key is None
+
+
+@pytest.mark.parametrize(("value", "is_ours"), [
+    (kit.KEY_TEXT, True), (f"Bearer {kit.KEY_TEXT}", True), (f"bearer  {kit.KEY_TEXT} ", True), ("Bearer sk-other", False), ("", False),
+    (kit.KEY_TEXT[:-1] + "!", False),
+])  # fmt: skip
+def test_a_key_to_this_gateway_is_recognised_in_a_header(value, is_ours):
+    assert said.holds_gateway_key(value) is is_ours

@@ -295,3 +295,15 @@ async def test_settling_raises_nothing(spoil):
 
 def test_the_time_of_a_record_is_in_microseconds():
     assert abs(now_us() / 1e6 - time.time()) < 5
+
+
+async def test_the_body_of_an_error_is_stored_like_any_other():
+    record, shipped, _ = await settled(Reply(400, json={"error": {"message": "bad sk-sentinel-provider-0001"}}))
+    assert orjson.loads(shipped["response"])["error"]["message"] == "openai error: bad [redacted]"
+    assert record.body_state == "stored"
+
+
+async def test_what_an_sdk_says_of_itself_is_cut():
+    headers = {"x-portkey-package-version": "p" * 5000, "x-portkey-runtime": "r" * 5000}
+    record, _, _ = await settled(reply(), headers=headers)
+    assert (record.sdk, record.runtime) == ("p" * 128, "r" * 128)

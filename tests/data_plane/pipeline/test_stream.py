@@ -4,7 +4,9 @@ import pytest
 
 from data_plane.core.job import Principal
 from data_plane.core.types import Usage
-from data_plane.pipeline.stream import DONE, KEPT_BYTES, StreamRelay, error_frame, frame
+from data_plane.pipeline.stream import KEPT_BYTES, StreamRelay
+from data_plane.providers.base import OPENAI_FRAMING, Framing, error_frame
+from data_plane.providers.sse import data_frame, named_frame
 from data_plane.recorder.allowance import Allowance
 from shared.errors import Forbidden, UpstreamBroken
 from shared.schema.rows import OrgRow, WorkspaceRow
@@ -70,7 +72,7 @@ def code_of(text):
 async def test_chunks_come_in_order_and_done_is_the_last_frame():
     made, _ = relay(sse("a", "b"), sse("c"), sse("finish"))
     await made.open()
-    assert await told(made) == ["data: a\n\ndata: b\n\n", "data: c\n\n", DONE.decode()]
+    assert await told(made) == ["data: a\n\ndata: b\n\n", "data: c\n\n", OPENAI_FRAMING.end.decode()]
 
 
 async def test_opening_reads_no_further_than_the_first_chunk():
@@ -90,13 +92,13 @@ async def test_the_time_of_the_first_chunk_is_noted_when_it_is_there():
 async def test_an_event_may_make_no_chunk_or_several_and_has_its_name():
     made, _ = relay(b"event: delta\n" + sse("named", "skip", "twice", "finish"))
     await made.open()
-    assert await told(made) == ["data: delta\n\ndata: 1\n\ndata: 2\n\n", DONE.decode()]
+    assert await told(made) == ["data: delta\n\ndata: 1\n\ndata: 2\n\n", OPENAI_FRAMING.end.decode()]
 
 
 async def test_an_event_without_its_blank_line_counts_at_the_end():
     made, _ = relay(sse("a") + b"data: finish")
     await made.open()
-    assert (await told(made))[-1] == DONE.decode()
+    assert (await told(made))[-1] == OPENAI_FRAMING.end.decode()
 
 
 @pytest.mark.parametrize(("pieces", "fault"), [
@@ -111,7 +113,7 @@ async def test_a_stream_that_fails_before_its_first_chunk_is_a_failed_attempt(pi
 async def test_an_answer_without_any_text_is_still_one():
     made, _ = relay(sse("finish"))
     await made.open()
-    assert await told(made) == [DONE.decode()]
+    assert await told(made) == [OPENAI_FRAMING.end.decode()]
 
 
 @pytest.mark.parametrize(("pieces", "fault", "before"), [
@@ -125,7 +127,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_event_and_never_with_done
     frames = await told(made)
     assert len(frames) == before + 1
     assert code_of(frames[-1]) == "upstream_broken"
-    assert DONE.decode() not in frames
+    assert OPENAI_FRAMING.end.decode() not in frames
     assert (exchange.error_class, exchange.error_type) == ("UpstreamBroken", "upstream_broken")
 
 
@@ -207,4 +209,15 @@ def test_an_error_event_is_one_event_with_an_openai_error():
     assert json.loads(text[6:]) == {
         "error": {"message": "No\nway.", "type": "forbidden", "param": None, "code": "forbidden"}
     }
-    assert frame(b"{}") == b"data: {}\n\n"
+    assert data_frame(b"{}") == b"data: {}\n\n"
+
+
+async def test_a_stream_of_named_events_ends_with_what_its_decoder_still_has_to_say():
+    class Closing(Decoder):
+        def close(self):
+            return [b'{"type":"last"}']
+
+    framing = Framing(frame=named_frame, end=b"")
+    made = StreamRelay(Body(sse("a", "finish")), Closing(), kit.exchange(), lambda: 7.0, framing=framing)
+    await made.open()
+    assert "".join([frame.decode() async for frame in made.frames()]).endswith('event: last\ndata: {"type":"last"}\n\n')

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from data_plane.core.job import Choice, Job, Principal
+from data_plane.core.job import Choice, Job, Principal, Raw
 from data_plane.pipeline.target import UnknownProvider, locate
 from data_plane.providers.registry import load_providers
 from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
@@ -302,3 +302,96 @@ def test_tokens_at_the_end_of_a_stream_are_for_who_asked_for_them(options, wante
 
 def test_the_translation_sees_the_callers_headers():
     assert find({"virtual_key": "main"}, headers={"openai-beta": "x"}).facts.headers == {"openai-beta": "x"}
+
+
+# what goes out unread
+
+
+def forwarded(target, raw, *, body=None, row="few"):
+    made = Job("proxy", DEFAULT_PLAN, body or {}, "", stream=False, choice=Choice(virtual_key=row), raw=raw)
+    return locate(
+        Target(**{"path": "config", **target}), made, PRINCIPAL, SNAPSHOT, denied=frozenset(), headers={}, providers=PROVIDERS,
+        trusted_hosts=frozenset(),
+    )  # fmt: skip
+
+
+ALLOWED = {"override_params": {"model": "gpt-4o"}}
+
+
+@pytest.mark.parametrize("target", [{}, ALLOWED, {"default_params": {"model": "gpt-4o"}}])
+@pytest.mark.parametrize("content", [b"", b'[{"model":"dear"}]'])
+def test_what_a_target_would_put_into_a_body_vouches_for_none_that_is_not_read(target, content):
+    with pytest.raises(Forbidden, match="names none"):
+        forwarded(target, Raw("POST", "/v1/audio/transcriptions", content))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
+def test_what_runs_no_model_needs_none_and_gets_no_body(method):
+    place = forwarded(ALLOWED, Raw(method, "/v1/files"))
+    assert (place.body, place.facts.model) == ({}, "")
+
+
+def test_a_model_that_is_read_is_checked_with_what_the_target_makes_of_it():
+    raw = Raw("POST", "/v1/x", b'{"model":"dear"}', is_read=True)
+    assert forwarded(ALLOWED, raw, body={"model": "dear"}).facts.model == "gpt-4o"
+    with pytest.raises(Forbidden, match="dear"):
+        forwarded({}, raw, body={"model": "dear"})
+
+
+def test_a_slug_that_a_target_forces_still_names_the_provider_of_what_is_not_read():
+    place = forwarded({"override_params": {"model": "@main/gpt"}}, Raw("POST", "/v1/files"))
+    assert named(place) == "@main"
+
+
+# whose key goes where
+
+
+@pytest.mark.parametrize(("target", "choice", "key"), [
+    ({"path": "config.targets[0]", "provider": "openai"}, Choice(key=Secret("k")), None),
+    ({"path": "config.targets[0]", "provider": "openai", "api_key": Secret("t")}, Choice(key=Secret("k")), "t"),
+    ({"path": "config.targets[0]"}, Choice(provider="openai", key=Secret("k")), "k"),
+    ({"path": "config", "provider": "openai"}, Choice(key=Secret("k")), "k"),
+    ({"path": "fallbacks[0]", "provider": "openai"}, Choice(key=Secret("k")), "k"),
+])  # fmt: skip
+def test_the_callers_key_is_not_spread_over_the_providers_of_a_config(target, choice, key):
+    found = find(target, choice=choice).credential.key
+    assert (found.reveal() if found else None) == key
+
+
+@pytest.mark.parametrize(("saved", "asked", "passes"), [
+    (None, "http://api.openai.com/v1", False), ("https://api.openai.com/v1", "http://api.openai.com/v1", False),
+    (None, "HTTP://api.openai.com/v1", False), ("http://api.openai.com/v1", "http://api.openai.com/v2", True),
+    (None, "https://api.openai.com/v2", True), ("http://api.openai.com/v1", None, True),
+])  # fmt: skip
+def test_a_saved_key_leaves_unencrypted_only_where_its_owner_says_so(saved, asked, passes):
+    snapshot = kit.snapshot(virtual_keys=[kit.virtual_key("main", custom_host=saved)])
+    how = {"choice": Choice(custom_host=asked), "snapshot": snapshot}
+    if passes:
+        assert find({"virtual_key": "main"}, **how).credential.key.reveal() == kit.PROVIDER_KEY
+        return
+    with pytest.raises(Forbidden, match="may not be sent to this host"):
+        find({"virtual_key": "main"}, **how)
+
+
+def test_a_header_replaces_a_plain_setting_of_an_account_and_no_sealed_one():
+    plain = kit.msgspec.json.encode(kit.SealedPlaintext("k", ("api.openai.com",), {"aws_secret_access_key": "sealed"}))
+    binding = kit.SealedTo(kit.ORG, kit.GROUP, "secret-1", 1)
+    sealed = kit.SecretRow(
+        "secret-1", kit.ORG, 1, kit.KID, kit.base64.b64encode(kit.seal(kit.PUBLIC, plain, binding)).decode()
+    )
+    snapshot = kit.snapshot(
+        secrets=[sealed], virtual_keys=[kit.virtual_key("main", settings={"openai_project": "row"})]
+    )
+    choice = Choice(
+        virtual_key="main", settings={"openai_project": "header", "aws_secret_access_key": Secret("header")}
+    )
+    settings = find(choice=choice, snapshot=snapshot).facts.settings
+    assert (settings["openai_project"], settings["aws_secret_access_key"].reveal()) == ("header", "sealed")
+
+
+@pytest.mark.parametrize(("target", "told"), [
+    ({"path": "config.targets[0]"}, True), ({"path": "config.targets[0]", "virtual_key": "main"}, False),
+])  # fmt: skip
+def test_settings_in_headers_are_for_the_provider_that_the_headers_name(target, told):
+    choice = Choice(virtual_key="main", settings={"openai_project": "header"})
+    assert ("openai_project" in find(target, choice=choice).facts.settings) is told

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_plane.providers.sse import MAX_EVENT_BYTES, SseSplitter
+from data_plane.providers.sse import MAX_EVENT_BYTES, SseSplitter, data_frame, named_frame
 from shared.errors import UpstreamInvalid
 
 
@@ -133,3 +133,9 @@ def test_any_cut_of_a_stream_gives_the_same_events(raw, cuts):
     places = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     chunks = [raw[start:end] for start, end in pairwise(places)]
     assert split(*chunks) == split(raw) == reference(raw)
+
+
+def test_an_event_is_named_by_the_type_that_comes_first_in_it():
+    assert named_frame(b'{"type":"ping","x":1}') == b'event: ping\ndata: {"type":"ping","x":1}\n\n'
+    assert named_frame(b'{"x":1,"type":"ping"}') == b'data: {"x":1,"type":"ping"}\n\n'
+    assert data_frame(b"{}") == b"data: {}\n\n"

@@ -2,7 +2,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.recorder.assemble import assemble_chat, first_answer_text, last_message_text, text_of
+from data_plane.recorder.assemble import assemble_chat, assemble_message, first_answer_text, last_message_text, text_of
 
 
 def chunk(delta, finish=None, index=0, **rest):
@@ -45,3 +45,40 @@ def test_text_is_found_in_strings_and_parts():
     assert last_message_text({"messages": "x"}) == ""
     assert first_answer_text({"choices": [{"message": {"content": "hi"}}]}) == "hi"
     assert first_answer_text({"choices": [7]}) == ""
+
+
+def test_the_events_of_a_message_add_up_to_it():
+    events = [
+        {"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 3}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "he"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "llo"}},
+        {
+            "type": "content_block_start",
+            "index": 1,
+            "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+        },
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"x"'}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": ":1}"}},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+    ]
+    message = assemble_message(
+        [orjson.dumps(event) for event in events] + [b"{", b"[]", b'{"type":"content_block_delta"}']
+    )
+    assert message["content"] == [
+        {"type": "text", "text": "hello"}, {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}},
+    ]  # fmt: skip
+    assert (message["stop_reason"], message["usage"]) == ("tool_use", {"input_tokens": 3, "output_tokens": 2})
+    assert first_answer_text(message) == "hello"
+
+
+def test_arguments_that_broke_off_are_kept_as_they_came():
+    events = [
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"x"'}},
+    ]
+    assert assemble_message([orjson.dumps(event) for event in events])["content"][0]["input"] == '{"x"'

@@ -1,0 +1,45 @@
+"""Azure AI Foundry: many vendors' models behind OpenAI's bodies.  Source: https://learn.microsoft.com/rest/api/aifoundry"""
+
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+from data_plane.core.types import CallFacts
+from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, api_version, authorise, sign, token
+from data_plane.providers._openai_like import chat, complete, listing
+from data_plane.providers.base import CredentialField, Operation, Provider
+
+DEFAULT_VERSION: Final = "2024-05-01-preview"
+
+
+def _versioned(operation: Operation) -> Operation:
+    path = operation.path_for
+
+    def place(facts: CallFacts) -> str:
+        return f"{path(facts)}?api-version={quote(api_version(facts) or DEFAULT_VERSION)}"
+
+    return replace(operation, path=place)
+
+
+PROVIDER = Provider(
+    id="azure-ai",
+    label="Azure AI Foundry",
+    base_url="",
+    address_setting="azure_foundry_url",
+    authorise=authorise,
+    operations={
+        "chat": _versioned(chat("azure-ai")),
+        "complete": _versioned(complete("azure-ai")),
+        "embed": _versioned(listing("azure-ai", "/embeddings")),
+    },
+    credential=(
+        CredentialField("key", "API key", secret=True, required=False),
+        CredentialField("azure_foundry_url", "Address, such as https://name.services.ai.azure.com/models"),
+        CredentialField("azure_api_version", "API version", required=False),
+        *ENTRA_FIELDS,
+    ),
+    price_source="azure",
+    token=token,
+    hosts=(LOGIN,),
+    sign=sign,
+)

@@ -1,0 +1,69 @@
+"""Gemini, Claude and open models as Google sells them in its cloud.  Source: https://docs.cloud.google.com/vertex-ai"""
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from data_plane.core.types import CallFacts, Json
+from data_plane.providers._gemini_answer import read_google_fault
+from data_plane.providers._gemini_embeddings import decode_embeddings, encode_content, encode_instances
+from data_plane.providers._gemini_stream import CandidateDecoder
+from data_plane.providers._google_auth import ACCOUNT, TOKEN_URL, service_account_token
+from data_plane.providers._openai_like import bearer, usage_of
+from data_plane.providers._vertex_chat import vertex_chat
+from data_plane.providers._vertex_models import Tongue, find_model
+from data_plane.providers.base import CredentialField, Operation, Provider
+from shared.errors import Unsupported
+
+_ID: Final = "vertex-ai"
+#: Embedding models that take one content; the first ones take instances.
+_BY_CONTENT: Final = re.compile(r"gemini-embedding-(?!001|exp)")
+
+
+def _embed_path(facts: CallFacts) -> str:
+    model = find_model(facts.model)
+    if model.tongue is not Tongue.GEMINI:
+        raise Unsupported(f"embed is not supported by {_ID} for this model", path="model")
+    return model.path + (":embedContent" if _BY_CONTENT.match(model.name) else ":predict")
+
+
+def _encode_embed(body: Json, facts: CallFacts) -> Json:
+    encode = encode_content if _BY_CONTENT.match(find_model(facts.model).name) else encode_instances
+    return encode(body, facts, provider=_ID)
+
+
+def _decode_embed(answer: Json, facts: CallFacts) -> Json:
+    return decode_embeddings(answer, replace(facts, model=find_model(facts.model).name), provider=_ID)
+
+
+PROVIDER = Provider(
+    id=_ID,
+    label="Google Vertex AI",
+    base_url=(
+        "https://{vertex_region-}aiplatform.googleapis.com/v1/projects/{vertex_project_id}/locations/{vertex_region}"
+    ),
+    authorise=bearer,
+    operations={
+        "chat": vertex_chat(),
+        "embed": Operation(
+            path=_embed_path,
+            encode=_encode_embed,
+            decode=_decode_embed,
+            usage=usage_of,
+            decoder=partial(CandidateDecoder, provider=_ID),
+            fault=read_google_fault,
+        ),
+    },
+    # Claude's betas, and what a project has paid for in advance.
+    caller_headers=("anthropic-beta", "x-vertex-ai-llm-request-type", "x-vertex-ai-llm-shared-request-type"),
+    credential=(
+        CredentialField("vertex_project_id", "Project id"),
+        CredentialField("vertex_region", "Region, or global"),
+        CredentialField(ACCOUNT, "Service account (JSON)", secret=True, required=False),
+        CredentialField("key", "Access token, in place of a service account", secret=True, required=False),
+    ),
+    price_source="google",
+    token=service_account_token,
+    hosts=(TOKEN_URL.removesuffix("/token"),),
+)

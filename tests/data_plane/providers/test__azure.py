@@ -1,0 +1,77 @@
+import pytest
+
+from data_plane.core.types import CallFacts, UpstreamRequest
+from data_plane.providers._azure import api_version, at_deployment, deployment, sign, token
+from data_plane.providers._openai_like import chat
+from shared.errors import BadRequest
+from shared.redact import Secret
+
+LISTED = (
+    {"deployment_id": "d-4o", "alias": "gpt-4o", "api_version": "2024-10-21"},
+    {"deployment_id": "d-rest", "alias": "rest", "api_version": "2024-06-01", "is_default": True},
+)
+ENTRA = {
+    "azure_auth_mode": "entra", "azure_entra_tenant_id": "tenant-1", "azure_entra_client_id": "app",
+    "azure_entra_client_secret": Secret("sentinel"),
+}  # fmt: skip
+
+
+def facts(model="gpt-4o", **settings):
+    return CallFacts(model, False, True, {}, settings)
+
+
+@pytest.mark.parametrize(("settings", "model", "found"), [
+    ({}, "gpt-4o", ("gpt-4o", "")), ({"azure_deployment_id": "d", "azure_api_version": "v"}, "gpt-4o", ("d", "v")),
+    ({"deployments": LISTED}, "gpt-4o", ("d-4o", "2024-10-21")), ({"deployments": LISTED}, "other", ("d-rest", "2024-06-01")),
+    ({"deployments": LISTED[:1], "azure_deployment_id": "d"}, "other", ("d", "")), ({"deployments": "x"}, "m", ("m", "")),
+])  # fmt: skip
+def test_a_deployment_is_named_by_the_list_the_setting_or_the_model(settings, model, found):
+    told = facts(model, **settings)
+    assert (deployment(told), api_version(told)) == found
+
+
+@pytest.mark.parametrize(("version", "path"), [
+    ("", "/v1/chat/completions"), ("v1", "/v1/chat/completions"), ("preview", "/v1/chat/completions?api-version=preview"),
+    ("2024-10-21", "/deployments/my%2Fdep/chat/completions?api-version=2024-10-21"),
+    ("2024&x=1", "/deployments/my%2Fdep/chat/completions?api-version=2024%26x%3D1"),
+])  # fmt: skip
+def test_a_version_decides_where_a_call_goes(version, path):
+    operation = at_deployment(chat("azure-openai"))
+    assert operation.path_for(facts(azure_deployment_id="my/dep", azure_api_version=version)) == path
+
+
+def test_the_deployment_is_the_model_that_azure_sees():
+    encoded = at_deployment(chat("azure-openai")).encode(
+        {"model": "@a/gpt-4o", "messages": []}, facts(azure_deployment_id="d")
+    )
+    assert encoded["model"] == "d"
+
+
+def signed(secret, **settings):
+    request = UpstreamRequest("https://x", {}, b"", stream=False, timeout_ms=None)
+    sign(request, secret, facts(**settings))
+    return request.headers
+
+
+def test_a_key_a_token_and_a_token_of_ones_own_stand_in_their_headers():
+    assert signed(Secret("k")) == {"api-key": "k"}
+    assert signed(Secret("t"), **ENTRA) == {"authorization": "Bearer t"}
+    assert signed(Secret("k"), azure_ad_token=Secret("t")) == {"authorization": "Bearer t"}
+    assert signed(None) == {}
+
+
+def test_an_entra_application_gets_its_token_at_its_tenant():
+    ask = token(None, facts(**ENTRA))
+    assert ask.url == "https://login.microsoftonline.com/tenant-1/oauth2/v2.0/token"
+    assert b"cognitiveservices.azure.com" in ask.form
+    assert token(Secret("k"), facts()) is None
+
+
+@pytest.mark.parametrize(("change", "path"), [
+    ({"azure_auth_mode": "managed"}, "azure_auth_mode"), ({"azure_entra_client_id": ""}, "azure_auth_mode"),
+    ({"azure_entra_client_secret": "plain"}, "azure_auth_mode"), ({"azure_entra_tenant_id": "a/../b"}, "azure_entra_tenant_id"),
+])  # fmt: skip
+def test_an_account_that_is_not_complete_is_told_so(change, path):
+    with pytest.raises(BadRequest) as raised:
+        token(None, facts(**{**ENTRA, **change}))
+    assert raised.value.path == path

@@ -1,0 +1,19 @@
+import pytest
+
+from data_plane.core.types import CallFacts
+from data_plane.providers.azure_ai import DEFAULT_VERSION
+from data_plane.providers.registry import load_providers
+
+PROVIDER = load_providers()["azure-ai"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "version"), [({}, DEFAULT_VERSION), ({"azure_api_version": "2025-01-01"}, "2025-01-01")]
+)
+def test_a_call_states_its_version(settings, version):
+    facts = CallFacts("m", False, True, {}, settings)
+    assert PROVIDER.operations["chat"].path_for(facts) == f"/chat/completions?api-version={version}"
+
+
+def test_its_address_is_a_setting_of_the_account():
+    assert (PROVIDER.base_url, PROVIDER.address_setting) == ("", "azure_foundry_url")
