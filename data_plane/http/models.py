@@ -19,6 +19,7 @@ from data_plane.http.keys import DEPS
 from data_plane.http.serve import refusal
 from data_plane.pipeline.authenticate import authenticate, require_scope
 from data_plane.pipeline.deps import Deps
+from data_plane.pipeline.said import choice
 from data_plane.pipeline.target import locate
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
@@ -114,7 +115,7 @@ async def _listed(request: web.Request, call: Call, deps: Deps) -> dict[str, Any
     require_scope(principal, *SCOPES)
     provider, slug = call.headers.get(wire.PROVIDER), call.headers.get(wire.VIRTUAL_KEY)
     if provider or slug:
-        entries = await _ask(principal, snapshot, call, Choice(provider, slug), deps)
+        entries = await _ask(principal, snapshot, call, choice(call.headers, principal), deps)
         return {"object": "list", "data": _page(entries, request), "provider": (provider or slug or "").lstrip("@")}
     return {"object": "list", "data": _page(await _catalogue(principal, snapshot, call, deps), request)}
 

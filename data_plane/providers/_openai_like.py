@@ -23,6 +23,7 @@ from shared.redact import Secret
 MAX_SENTENCE_CHARS: Final = 2000
 DONE: Final = b"[DONE]"
 _USAGE_NULL: Final = b',"usage":null'
+_WORDS: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -47,10 +48,12 @@ def read_usage(usage: object) -> Usage:
     Parts are never more than their total, whatever the provider says: costs are computed from the differences.
     """
     told = mapping(usage)
-    if not any(type(told.get(name)) is int for name in ("prompt_tokens", "completion_tokens")):
+    # Newer endpoints (images, responses) count in other words than chats do.
+    words = next((pair for pair in _WORDS if any(type(told.get(name)) is int for name in pair)), None)
+    if words is None:
         return NO_USAGE
-    tokens_in, tokens_out = count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
-    of_input, of_output = mapping(told.get("prompt_tokens_details")), mapping(told.get("completion_tokens_details"))
+    tokens_in, tokens_out = count(told.get(words[0])), count(told.get(words[1]))
+    of_input, of_output = mapping(told.get(f"{words[0]}_details")), mapping(told.get(f"{words[1]}_details"))
     # DeepSeek counts cached tokens under a name of its own, Moonshot beside the details.
     cached = of_input.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens")
     cache_read = min(count(cached), tokens_in)

@@ -1,5 +1,6 @@
 import orjson
 
+from shared.schema.rows import OrgRow
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import at, gateway, pointed_at
 from tests.fakes.provider import FakeProvider, Reply
@@ -64,3 +65,10 @@ async def test_models_of_another_workspace_are_not_listed(tmp_path):
 async def test_without_a_key_there_is_no_list(tmp_path):
     async with gateway(tmp_path) as gw:
         assert (await gw.get("/v1/models", key=None))[0] == 401
+
+
+async def test_saved_only_mode_holds_for_the_list_of_models_too(tmp_path):
+    orgs = [OrgRow(kit.ORG, "Demo", block_inline=True)]
+    async with FakeProvider() as fake, gateway(tmp_path, orgs=orgs, **at(fake)) as gw:
+        status, body, _ = await gw.get("/v1/models", {"x-portkey-provider": "openai"})
+        assert (status, orjson.loads(body)["error"]["code"], fake.seen) == (400, "inline_provider_blocked", [])

@@ -89,6 +89,15 @@ class TestUsage:
         }  # fmt: skip
         assert read_usage(told) == Usage(100, 50, 60, 7, 30, 5, 2, "provider")
 
+    def test_newer_endpoints_count_in_their_own_words(self):
+        told = {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 5,
+                "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 14}  # fmt: skip
+        assert read_usage(told) == Usage(9, 5, cache_read=4, reasoning=2)
+
+    @pytest.mark.parametrize("name", ["prompt_cache_hit_tokens", "cached_tokens"])
+    def test_cached_tokens_have_other_names_elsewhere(self, name):
+        assert read_usage({"prompt_tokens": 9, "completion_tokens": 1, name: 4}) == Usage(9, 1, cache_read=4)
+
     @pytest.mark.parametrize("usage", [None, {}, [], "x", 3, {"prompt_tokens": "5"}, {"prompt_tokens": True}])
     def test_what_counts_nothing_is_no_usage(self, usage):
         assert read_usage(usage) is NO_USAGE
