@@ -31,6 +31,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     for endpoint in (
         Endpoint("chat", "/v1/chat/completions", {"messages": ((list,), "an array")}, streams=True),
         Endpoint("messages", "/v1/messages", {"messages": ((list,), "an array")}, streams=True),
+        Endpoint("responses", "/v1/responses", {}, streams=True),
         Endpoint("complete", "/v1/completions", {"prompt": _TEXTS}, streams=True),
         Endpoint("embed", "/v1/embeddings", {"input": _TEXTS}),
         Endpoint("image", "/v1/images/generations", {"prompt": _TEXT}),
@@ -46,5 +47,4 @@ NITRO: Final = frozenset({"chat", "embed", "messages", "responses"})
 #: Ends of paths whose bodies are JSON, by their operation.
 JSON_PATHS: Final[Mapping[str, str]] = {
     **{endpoint.path.removeprefix("/v1"): endpoint.operation for endpoint in ENDPOINTS.values()},
-    "/responses": "responses",
 }

@@ -1,6 +1,7 @@
 """The one end of every request: price it and write its record.  Synchronous, and raises nothing."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,7 +13,13 @@ from data_plane.core.job import MAX_MODEL_CHARS
 from data_plane.core.parts import unfold
 from data_plane.core.types import Usage
 from data_plane.pipeline.deps import Deps
-from data_plane.recorder.assemble import assemble_chat, assemble_message, first_answer_text, last_message_text
+from data_plane.recorder.assemble import (
+    assemble_chat,
+    assemble_message,
+    assemble_response,
+    first_answer_text,
+    last_message_text,
+)
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.logs import scrub
@@ -64,13 +71,20 @@ def _asked_text(body: Json, size: int) -> str:
         return ""
 
 
+#: How the pieces of a streamed answer are put together, where it is not a chat's.
+_ASSEMBLE: Final[Mapping[str, Callable[[Sequence[bytes]], Json | None]]] = {
+    "messages": assemble_message,
+    "responses": assemble_response,
+}
+
+
 def _completion(exchange: Exchange) -> Json | None:
     if exchange.answer_body is not None:
         return exchange.answer_body
     if not exchange.answer_chunks:
         return None
-    by_events = exchange.job is not None and exchange.job.operation == "messages"
-    return assemble_message(exchange.answer_chunks) if by_events else assemble_chat(exchange.answer_chunks)
+    assemble = _ASSEMBLE.get(exchange.job.operation if exchange.job else "", assemble_chat)
+    return assemble(exchange.answer_chunks)
 
 
 def _payload(exchange: Exchange, completion: Json | None) -> Json:

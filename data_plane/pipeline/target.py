@@ -13,7 +13,7 @@ from data_plane.core.endpoint import PROXY
 from data_plane.core.job import Job, Principal
 from data_plane.core.parts import unfolded
 from data_plane.core.types import CallFacts, Credential, Json
-from data_plane.providers._messages_adapter import BY_CHAT
+from data_plane.providers._by_chat import BY_CHAT
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
 from shared.addresses import AddressIncomplete, fill_address

@@ -71,6 +71,20 @@ def at_deployment(operation: Operation) -> Operation:
     return replace(operation, path=place, encode=encode)
 
 
+def at_root(operation: Operation) -> Operation:
+    """Return an operation that Azure has below no deployment, whatever the version."""
+    path = operation.path_for
+
+    def place(facts: CallFacts) -> str:
+        version = api_version(facts)
+        return f"/v1{path(facts)}" if version.lower() in {"", "v1"} else f"{path(facts)}?api-version={quote(version)}"
+
+    def encode(body: Json, facts: CallFacts) -> Json:
+        return operation.encode(body, replace(facts, model=deployment(facts)))
+
+    return replace(operation, path=place, encode=encode)
+
+
 def authorise(secret: Secret, headers: dict[str, str]) -> None:
     """Write an API key."""
     headers["api-key"] = secret.reveal()

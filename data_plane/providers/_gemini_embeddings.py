@@ -76,10 +76,10 @@ def encode_content(body: Json, _facts: CallFacts, *, provider: str) -> Json:
 
 def _listed(answer: Json, provider: str) -> list[Any]:
     """Return what each input became, from any of the three shapes; raises UpstreamInvalid."""
-    if isinstance(answer.get("embedding"), dict):
-        return [answer["embedding"]]
     found = answer.get("embeddings")
-    if isinstance(answer.get("predictions"), list):
+    if "embedding" in answer:
+        found = [answer["embedding"]]
+    elif isinstance(answer.get("predictions"), list):
         found = [mapping(told).get("embeddings") for told in answer["predictions"]]
     if isinstance(found, list) and all(isinstance(mapping(one).get("values"), list) for one in found):
         return found

@@ -131,5 +131,8 @@ def parts_of(said: Json, path: str, provider: str) -> Parts:
 
     Raises BadRequest with the path of what cannot be understood, Unsupported for what Gemini cannot take.
     """
+    content = said.get("content")
+    if isinstance(content, str):
+        return [{"text": content}] if content else []
     made = (_made(part, provider) for part in read_parts(said, path))
     return [part for part in made if part is not None]

@@ -9,6 +9,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from data_plane.core.types import CallFacts, Json
@@ -209,6 +210,8 @@ def encode_request(body: Json, facts: CallFacts, *, provider: str, tiers: bool =
     `tiers`: the provider takes `serviceTier`.  Raises BadRequest and Unsupported with the path at fault.
     """
     refuse_what_matters(body, provider, REFUSED)
+    # The name may come with its collection; which model it is says its last step.
+    facts = replace(facts, model=facts.model.rpartition("/")[2])
     request: Json = {name: value for name, value in body.items() if name not in _TAKEN}
     system, request["contents"] = split_messages(body, facts.model, provider)
     put_if(request, "systemInstruction", _system(body, system))

@@ -11,6 +11,9 @@ from urllib.parse import urlencode
 
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from data_plane.core.types import CallFacts, TokenAsk
 from data_plane.providers._oauth import token_name
@@ -50,8 +53,12 @@ def _ask(account: str, period: int) -> TokenAsk:
         claims = {"iss": email, "scope": SCOPE, "aud": TOKEN_URL, "iat": stated_at, "exp": stated_at + STATED_S}
         key_id = told.get("private_key_id")
         named = {"kid": key_id} if isinstance(key_id, str) else None
-        statement = jwt.encode(claims, private_key, algorithm="RS256", headers=named)
-    except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError):
+        # Proving that the numbers are prime would stop the process for as long as thirty requests take.
+        signer = load_pem_private_key(private_key.encode(), None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(signer, RSAPrivateKey):
+            raise TypeError
+        statement = jwt.encode(claims, signer, algorithm="RS256", headers=named)
+    except (ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm, jwt.PyJWTError):
         raise CredentialMalformed("The credential is not the JSON key of a service account.", path=ACCOUNT) from None
     form = urlencode({"grant_type": GRANT, "assertion": statement})
     return TokenAsk(token_name(TOKEN_URL, account), TOKEN_URL, form.encode())

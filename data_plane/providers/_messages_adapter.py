@@ -4,7 +4,7 @@ The request is turned into a chat, the provider's own translation does its part,
 provider with a chat has `/v1/messages`.  Sources: https://docs.anthropic.com/en/api/messages, `contract.md` 3.3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -283,8 +283,3 @@ def _usage_of(message: Json) -> Usage:
         cache_read=read,
         cache_write=written,
     )
-
-
-Adapter = Callable[[Operation], Operation]
-#: What every provider with a chat has besides, by operation.
-BY_CHAT: Final[Mapping[str, Adapter]] = {"messages": messages_by_chat}

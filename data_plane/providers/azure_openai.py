@@ -1,7 +1,8 @@
 """Azure OpenAI: OpenAI's bodies below deployments.  Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference"""
 
-from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, authorise, sign, token
+from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, at_root, authorise, sign, token
 from data_plane.providers._openai_like import chat, complete, listing, speech
+from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
 PROVIDER = Provider(
@@ -11,6 +12,7 @@ PROVIDER = Provider(
     authorise=authorise,
     operations={
         "chat": at_deployment(chat("azure-openai")),
+        "responses": at_root(native_responses("azure-openai")),
         "complete": at_deployment(complete("azure-openai")),
         "embed": at_deployment(listing("azure-openai", "/embeddings")),
         "image": at_deployment(listing("azure-openai", "/images/generations")),

@@ -1,6 +1,7 @@
 """Groq: OpenAI's shape.  Source: https://console.groq.com/docs/api-reference"""
 
 from data_plane.providers._openai_like import bearer, chat, speech
+from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -10,6 +11,7 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": chat("groq"),
+        "responses": native_responses("groq"),
         "speech": speech("groq"),
     },
 )

@@ -2,6 +2,7 @@
 
 from data_plane.core.types import CallFacts
 from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
+from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
 _SETTINGS = {"openai_organization": "openai-organization", "openai_project": "openai-project"}
@@ -19,6 +20,7 @@ PROVIDER = Provider(
     operations={
         "chat": chat("openai"),
         "complete": complete("openai"),
+        "responses": native_responses("openai"),
         "embed": listing("openai", "/embeddings"),
         "image": listing("openai", "/images/generations"),
         "speech": speech("openai"),

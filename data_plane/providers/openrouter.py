@@ -1,6 +1,7 @@
 """OpenRouter: OpenAI's shape.  Source: https://openrouter.ai/docs/api-reference/overview"""
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -10,6 +11,7 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": chat("openrouter"),
+        "responses": native_responses("openrouter"),
         "complete": complete("openrouter"),
         "embed": listing("openrouter", "/embeddings"),
     },

@@ -77,6 +77,18 @@ def assemble_message(chunks: Sequence[bytes]) -> Json:
     return {**message, "content": [block for _, block in sorted(blocks.items())]}
 
 
+def assemble_response(chunks: Sequence[bytes]) -> Json | None:
+    """Return the response that `chunks` (events of OpenAI's Responses API) end with, None when they broke off."""
+    for raw in reversed(chunks):
+        try:
+            event = msgspec.json.decode(raw)
+            if isinstance(event.get("response"), dict) and isinstance(event["response"].get("output"), list):
+                return dict(event["response"])
+        except (msgspec.DecodeError, AttributeError):
+            continue
+    return None
+
+
 def _merge_event(message: Json, blocks: dict[int, Json], event: Json) -> None:
     kind = event.get("type")
     if kind == "message_start":
@@ -114,16 +126,20 @@ def text_of(content: object) -> str:
 
 def last_message_text(body: Json) -> str:
     """Return the text of a request's last message."""
-    messages = body.get("messages")
+    messages = body.get("messages") or body.get("input")
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
         return text_of(messages[-1].get("content"))
-    return ""
+    given = body.get("input") or body.get("prompt")
+    return given if isinstance(given, str) else ""
 
 
 def first_answer_text(completion: Json) -> str:
     """Return the text of a completion's first choice, or of a message."""
     if completion.get("type") == "message":
         return text_of(completion.get("content"))
+    if isinstance(completion.get("output"), list):
+        items = (item for item in completion["output"] if isinstance(item, dict) and item.get("type") == "message")
+        return "\n".join(text_of(item.get("content")) for item in items)
     choices = completion.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         message = choices[0].get("message")

@@ -37,7 +37,12 @@ ANSWERS = {
         "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]},
         "usage": {"billed_units": {"input_tokens": 3, "output_tokens": 2}},
     },
+    "google": {
+        "responseId": "c", "modelVersion": "m", "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2},
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}],
+    },
 }  # fmt: skip
+ANSWERS["vertex-ai"] = ANSWERS["google"]
 STREAMS = {
     "openai": [
         {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]},
@@ -60,10 +65,18 @@ STREAMS = {
         {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
         {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "hi"}}}},
         {"type": "content-end", "index": 0},
-        {"type": "message-end",
-         "delta": {"finish_reason": "COMPLETE", "usage": {"billed_units": {"input_tokens": 3, "output_tokens": 2}}}},
+        {
+            "type": "message-end",
+            "delta": {"finish_reason": "COMPLETE", "usage": {"billed_units": {"input_tokens": 3, "output_tokens": 2}}},
+        },
+    ],
+    "google": [
+        {"modelVersion": "m", "candidates": [{"content": {"parts": [{"text": "h"}]}}]},
+        {"candidates": [{"content": {"parts": [{"text": "i"}]}, "index": 0}], "usageMetadata": {"promptTokenCount": 3}},
+        {"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2}},
     ],
 }
+STREAMS["vertex-ai"] = STREAMS["google"]
 BODY = {
     "model": "@slug/m", "temperature": 0.5, "max_tokens": 10, "stream": False, "user": "u",
     "messages": [
@@ -148,8 +161,9 @@ def test_a_right_answer_is_decoded_named_and_counted(provider):
 
 @every
 def test_an_answer_that_counts_nothing_has_no_usage(provider):
-    answer = copy.deepcopy(ANSWERS[shape(provider)])
-    del answer["usage"]
+    told = ANSWERS[shape(provider)]
+    answer = {name: copy.deepcopy(told[name]) for name in told.keys() - {"usage", "usageMetadata"}}
+    assert len(answer) < len(told)
     assert chat(provider).usage(chat(provider).decode(answer, facts())) is NO_USAGE
 
 

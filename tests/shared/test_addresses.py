@@ -59,3 +59,18 @@ def test_whatever_is_put_in_the_host_keeps_its_domain(value):
         return
     assert (urlsplit(filled).hostname or "").endswith(".openai.azure.com")
     assert urlsplit(filled).path == "/openai/d"
+
+
+@pytest.mark.parametrize(
+    ("region", "filled"), [("eu-1", "https://eu-1-api.example/eu-1"), ("global", "https://api.example/global")]
+)
+def test_a_place_with_a_dash_is_empty_for_what_lives_in_no_region(region, filled):
+    template = "https://{vertex_region-}api.example/{vertex_region}"
+    assert fill_address(template, {"vertex_region": region}) == filled
+    assert set(places(template)) == {"vertex_region"}
+
+
+def test_a_region_is_needed_also_in_a_place_with_a_dash():
+    with pytest.raises(AddressIncomplete) as raised:
+        fill_address("https://{vertex_region-}api.example", {})
+    assert raised.value.setting == "vertex_region"

@@ -198,3 +198,20 @@ def test_the_anthropic_sdk_calls_tools_on_any_provider(claude):
 def test_the_anthropic_sdk_raises_its_own_errors(claude):
     with pytest.raises(anthropic.BadRequestError, match="no provider @nowhere"):
         claude.messages.create(model="@nowhere/x", max_tokens=5, messages=CHAT)
+
+
+def test_the_openai_sdk_has_responses_from_a_provider_that_knows_only_chats(system, client):
+    made = {
+        "name": "Only chats",
+        "provider": "deepseek",
+        "key": "demo-key",
+        "workspace_id": system.demo["workspace_id"],
+    }
+    slug = system.admin("POST", "/virtual-keys", made | {"custom_host": system.provider})["slug"]
+    answer = client.responses.create(model=f"@{slug}/gpt-4o", input="Hello there", instructions="be brief")
+    assert "Hello there" in answer.output_text
+    with client.responses.stream(model=f"@{slug}/gpt-4o", input="Hello there") as stream:
+        texts = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(texts) == final.output_text
+    assert (final.status, final.usage.output_tokens > 0) == ("completed", True)

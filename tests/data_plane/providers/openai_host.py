@@ -13,15 +13,16 @@ from shared.trace import Trace
 
 PATHS = {
     "chat": "/chat/completions", "complete": "/completions", "embed": "/embeddings", "image": "/images/generations",
-    "speech": "/audio/speech",
+    "speech": "/audio/speech", "responses": "/responses",
 }  # fmt: skip
 BODIES = {
     "chat": {"messages": [{"role": "user", "content": "hi"}], "top_k": 5}, "complete": {"prompt": "hi"}, "embed": {"input": "hi"},
-    "image": {"prompt": "a cat"}, "speech": {"input": "hi", "voice": "x"},
+    "image": {"prompt": "a cat"}, "speech": {"input": "hi", "voice": "x"}, "responses": {"input": "hi"},
 }  # fmt: skip
 ANSWERS = {
     "chat": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}}]}, "complete": {"choices": [{"text": "ho"}]},
     "embed": {"data": [{"embedding": [0.1]}]}, "image": {"data": [{"url": "https://x.example/1.png"}]},
+    "responses": {"output": []},
 }  # fmt: skip
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from data_plane.core.types import CallFacts, UpstreamRequest
-from data_plane.providers._azure import api_version, at_deployment, deployment, sign, token
+from data_plane.providers._azure import api_version, at_deployment, at_root, deployment, sign, token
 from data_plane.providers._openai_like import chat
 from shared.errors import BadRequest
 from shared.redact import Secret
@@ -75,3 +77,13 @@ def test_an_account_that_is_not_complete_is_told_so(change, path):
     with pytest.raises(BadRequest) as raised:
         token(None, facts(**{**ENTRA, **change}))
     assert raised.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("version", "path"), [("", "/v1/x"), ("v1", "/v1/x"), ("2025-03-01-preview", "/x?api-version=2025-03-01-preview")]
+)
+def test_what_has_no_deployment_is_found_at_the_root(version, path):
+    operation = at_root(replace(chat("azure-openai"), path="/x"))
+    told = facts(azure_api_version=version, azure_deployment_id="d")
+    assert operation.path_for(told) == path
+    assert operation.encode({"model": "m", "messages": []}, told)["model"] == "d"

@@ -11,7 +11,9 @@ def test_a_resource_has_its_own_host():
 
 def test_every_operation_is_found_below_the_deployment():
     facts = CallFacts("gpt-4o", False, True, {}, {"azure_api_version": "2024-10-21"})
-    assert {operation.path_for(facts) for operation in PROVIDER.operations.values()} == {
+    named = {name: operation.path_for(facts) for name, operation in PROVIDER.operations.items()}
+    assert named.pop("responses") == "/responses?api-version=2024-10-21"
+    assert set(named.values()) == {
         f"/deployments/gpt-4o{path}?api-version=2024-10-21"
         for path in ("/chat/completions", "/completions", "/embeddings", "/images/generations", "/audio/speech")
     }

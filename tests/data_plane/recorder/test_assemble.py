@@ -2,7 +2,14 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.recorder.assemble import assemble_chat, assemble_message, first_answer_text, last_message_text, text_of
+from data_plane.recorder.assemble import (
+    assemble_chat,
+    assemble_message,
+    assemble_response,
+    first_answer_text,
+    last_message_text,
+    text_of,
+)
 
 
 def chunk(delta, finish=None, index=0, **rest):
@@ -82,3 +89,22 @@ def test_arguments_that_broke_off_are_kept_as_they_came():
         {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"x"'}},
     ]
     assert assemble_message([orjson.dumps(event) for event in events])["content"][0]["input"] == '{"x"'
+
+
+def test_a_stream_of_responses_ends_with_the_whole():
+    whole = {
+        "output": [
+            {"type": "message", "content": [{"type": "output_text", "text": "hello"}]},
+            {"type": "function_call"},
+        ]
+    }
+    events = [{"type": "response.created", "response": {"id": "r"}}, {"type": "response.completed", "response": whole}]
+    assert assemble_response([orjson.dumps(event) for event in events]) == whole
+    assert assemble_response([orjson.dumps(events[0]), b"{", b"[]"]) is None
+    assert first_answer_text(whole) == "hello"
+
+
+def test_the_last_words_of_a_request_are_found_under_any_of_their_names():
+    assert last_message_text({"input": "hi"}) == last_message_text({"prompt": "hi"}) == "hi"
+    assert last_message_text({"input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}) == "hi"
+    assert last_message_text({"input": [1, 2]}) == ""

@@ -1,0 +1,13 @@
+"""What every provider with a chat has besides: operations that a chat can stand for, by name."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from data_plane.providers._messages_adapter import messages_by_chat
+from data_plane.providers._responses_adapter import responses_by_chat
+from data_plane.providers.base import Operation
+
+BY_CHAT: Final[Mapping[str, Callable[[Operation], Operation]]] = {
+    "messages": messages_by_chat,
+    "responses": responses_by_chat,
+}
