@@ -13,8 +13,9 @@ from data_plane.core.types import Json, Usage
 def usage_json(usage: Usage | None) -> Json:
     """Return tokens in the words of the Responses API."""
     told = usage or Usage(source="none")
+    cached = {"cached_tokens": told.cache_read, "cache_write_tokens": told.cache_write}
     return {
-        "input_tokens": told.input, "input_tokens_details": {"cached_tokens": told.cache_read, "cache_write_tokens": told.cache_write},
+        "input_tokens": told.input, "input_tokens_details": cached,
         "output_tokens": told.output, "output_tokens_details": {"reasoning_tokens": told.reasoning},
         "total_tokens": told.input + told.output,
     }  # fmt: skip
@@ -47,6 +48,6 @@ def response_json(head: Mapping[str, Any], output: list[Json], reason: object, u
     return {
         "id": f"resp_{head.get('id') or ''}", "object": "response", "created_at": created,
         "status": status, "error": None, "incomplete_details": {"reason": cut} if cut else None,
-        "model": str(head.get("model") or ""), "output": output, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
-        "previous_response_id": None, "store": False, "usage": usage_json(usage) if usage else None,
+        "model": str(head.get("model") or ""), "output": output, "parallel_tool_calls": True, "tool_choice": "auto",
+        "tools": [], "previous_response_id": None, "store": False, "usage": usage_json(usage) if usage else None,
     }  # fmt: skip
