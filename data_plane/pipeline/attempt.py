@@ -71,6 +71,9 @@ def _decode_object(content: bytes) -> Json | None:
         decoded: Any = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+    if isinstance(decoded, list) and len(decoded) == 1:
+        # Google's OpenAI-like endpoints put an error into an array.
+        decoded = decoded[0]
     return decoded if isinstance(decoded, dict) else None
 
 

@@ -81,8 +81,16 @@ def _sentence(value: object) -> str:
     if isinstance(value, list):
         found = [item.get("msg") if isinstance(item, dict) else item for item in value]
         texts = [text for text in found if isinstance(text, str)]
-        return "; ".join(texts) or orjson.dumps(value).decode()
-    return "" if value is None else orjson.dumps(value).decode()
+        return "; ".join(texts) or _written(value)
+    return "" if value is None else _written(value)
+
+
+def _written(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # JSON knows larger numbers and deeper nesting than its writer does.
+        return str(value)
 
 
 def _text_or_none(value: object) -> str | None:

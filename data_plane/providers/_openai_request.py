@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-import msgspec
+import orjson
 
 from data_plane.core.types import Json
 from shared.errors import BadRequest, Unsupported
@@ -166,8 +166,8 @@ def arguments_of(call: Call) -> Json:
         return {}
     if isinstance(value, str):
         try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
             value = None
     if not isinstance(value, dict):
         raise wrong(call.path, "must be a JSON object written as a string.")

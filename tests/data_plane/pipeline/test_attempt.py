@@ -159,6 +159,11 @@ async def test_an_error_that_says_nothing_is_still_told(body):
     assert answered(outcome)["error"]["message"].startswith("openai error: status 502")
 
 
+async def test_an_error_in_an_array_of_its_own_is_found():
+    outcome, _, _ = await attempt(Reply(400, json=[{"error": {"message": "because", "status": "INVALID_ARGUMENT"}}]))
+    assert answered(outcome)["error"]["message"] == "openai error: because"
+
+
 async def test_an_error_shows_no_key_and_has_an_end():
     outcome, _, _ = await attempt(
         Reply(401, json={"error": {"message": "Incorrect API key: sk-sentinel-provider-0001 " + "x" * 10_000}})

@@ -155,3 +155,9 @@ def test_what_gemini_would_refuse_is_refused_with_the_callers_path(messages, pat
     with pytest.raises(BadRequest) as raised:
         split(*messages)
     assert raised.value.path == path
+
+
+def test_an_assistant_that_said_nothing_takes_no_turn():
+    assert contents(user("a"), {"role": "assistant", "content": ""}, user("b")) == [
+        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]}
+    ]

@@ -195,6 +195,13 @@ def test_what_cannot_be_understood_breaks_the_stream(data):
         decoder().feed("", data)
 
 
+def test_a_block_that_cannot_be_written_breaks_the_stream():
+    data = b'{"candidates":[{"content":{"parts":[{"executableCode":{"n":1180591620717411303424}}]}}]}'
+    assert decoder().feed("", data) == []
+    with pytest.raises(UpstreamBroken, match="cannot be passed on"):
+        decoder(strict=False).feed("", data)
+
+
 def test_an_empty_event_says_nothing():
     assert decoder().feed("", b" ") == []
 

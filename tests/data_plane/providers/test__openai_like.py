@@ -259,3 +259,8 @@ class TestDecoder:
         odd = {"choices": [{"index": "0", "finish_reason": "stop"}], "usage": {"prompt_tokens": 4}}
         assert decoder.feed("", compact(odd)) == [compact(odd)]
         assert (decoder.finished, decoder.usage) == (True, Usage(4))
+
+
+def test_an_error_that_json_cannot_write_again_is_told_all_the_same():
+    fault = read_fault(400, {"detail": {"limit": 10**30}})
+    assert str(10**30) in fault.message

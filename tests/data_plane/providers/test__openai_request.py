@@ -1,5 +1,6 @@
 """Is what a caller wrote read as OpenAI means it, and refused with the place of the fault?"""
 
+import orjson
 import pytest
 
 from data_plane.providers import _openai_request as read
@@ -181,3 +182,8 @@ def test_nothing_is_put_for_nothing():
     for name, value in (("a", None), ("b", []), ("c", {}), ("d", 0), ("e", False)):
         read.put_if(request, name, value)
     assert request == {"d": 0, "e": False}
+
+
+def test_arguments_with_numbers_beyond_64_bits_can_be_sent_on():
+    call = read.Call("a", "f", '{"x": 123456789012345678901234567890}', "messages[0].tool_calls[0]", {})
+    assert b"1.23456789" in orjson.dumps(read.arguments_of(call))
