@@ -153,7 +153,7 @@ def decision_json(row: LogRow) -> Json:
         told = explanation({**known, "decision": row.decision})
         is_traced = bool(row.decision)
     except msgspec.ValidationError:
-        # Written by a version that knows more kinds of steps than this one.
+        # Written by a version whose steps have another form.
         told, is_traced = explanation(known), False
     return {
         "object": "decision",

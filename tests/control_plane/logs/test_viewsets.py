@@ -218,9 +218,16 @@ def test_a_record_without_a_trace_says_so_and_claims_nothing(tenant, api):
     assert [step["step"] for step in told["steps"]] == ["auth", "price"]
 
 
-def test_a_trace_of_a_later_version_is_no_failure(tenant, api):
+def test_a_step_of_a_later_version_is_shown_as_it_is(tenant, api):
     row = store(tenant)
-    LogRow.objects.filter(id=row.id).update(decision=[{"step": "divination"}])
+    LogRow.objects.filter(id=row.id).update(decision=[{"step": "divination", "chose": "x"}])
+    answer = api.get(f"logs/{row.id}/explain")
+    assert (answer.status_code, {"step": "divination", "chose": "x"} in answer.json()["steps"]) == (200, True)
+
+
+def test_a_trace_that_cannot_be_read_is_no_failure(tenant, api):
+    row = store(tenant)
+    LogRow.objects.filter(id=row.id).update(decision=[{"step": 7}])
     answer = api.get(f"logs/{row.id}/explain")
     assert (answer.status_code, "recorded no" in answer.json()["summary"]) == (200, True)
 
