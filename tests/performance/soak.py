@@ -34,9 +34,9 @@ CONNECTIONS = 24
 ALLOWED = 1.10
 STREAMS, STREAM_BYTES, STREAM_PAUSE_MS = 1000, 200, 1000
 BODY_BYTES = 32 * 1024 * 1024
-BODY_EVERY_S = 2.0
-#: As fast as half a gigabit: at the speed of the loopback the sender alone would take a core away from all others.
-BODY_BYTES_PER_S = 64 * 1024 * 1024
+BODY_EVERY_S = 4.0
+#: A caller with 100 Mbit/s: at the speed of the loopback the sender alone would take a core away from all others.
+BODY_BYTES_PER_S = 12_500_000
 BODY_PIECE_BYTES = 256 * 1024
 READERS = 50
 READER_PAUSE_S = 1.0
