@@ -49,11 +49,13 @@ def read_usage(usage: object) -> Usage:
     """
     told = mapping(usage)
     # Newer endpoints (images, responses) count in other words than chats do.
-    words = next((pair for pair in _WORDS if any(type(told.get(name)) is int for name in pair)), None)
-    if words is None:
+    for asked, given in _WORDS:
+        if type(told.get(asked)) is int or type(told.get(given)) is int:
+            break
+    else:
         return NO_USAGE
-    tokens_in, tokens_out = count(told.get(words[0])), count(told.get(words[1]))
-    of_input, of_output = mapping(told.get(f"{words[0]}_details")), mapping(told.get(f"{words[1]}_details"))
+    tokens_in, tokens_out = count(told.get(asked)), count(told.get(given))
+    of_input, of_output = mapping(told.get(f"{asked}_details")), mapping(told.get(f"{given}_details"))
     # DeepSeek counts cached tokens under a name of its own, Moonshot beside the details.
     cached = of_input.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens")
     cache_read = min(count(cached), tokens_in)
