@@ -9,6 +9,7 @@ never from the rules on metadata services.  Source: `contract.md` 2.4.
 import ipaddress
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
@@ -254,6 +255,7 @@ def check_outgoing_url(url: str, trusted: Collection[str], *, https_only: bool =
     return url
 
 
+@lru_cache(maxsize=4096)
 def host_of(url: str) -> str:
     """Return the lower-case host of a URL, without port; "" when there is none."""
     return (urlsplit(url).hostname or "").lower()

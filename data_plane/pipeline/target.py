@@ -82,7 +82,8 @@ def locate(
     `any_model` skips the check of the model: the call is not about one.
     """
     # A path into a member that was left as it came leads nowhere.
-    shaped = unfolded(job.body) if any(len(path) > 1 for path in target.drop_params) else job.body
+    drops = target.drop_params
+    shaped = unfolded(job.body) if drops and any(len(path) > 1 for path in drops) else job.body
     shaped = shape_params(shaped, target.default_params, target.override_params, target.drop_params)
     model = shaped.get("model") or ""
     if not isinstance(model, str):
