@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from data_plane import settings, supervisor, worker
+from data_plane.providers._custom import OPERATIONS, USUAL, usual_path
 from data_plane.providers.registry import load_providers
 from shared import logs
 from shared.errors import InvalidConfig
@@ -18,7 +19,10 @@ USAGE = "usage: python -m data_plane serve | catalog | check-config FILE"
 
 
 def print_catalog() -> None:
-    """Print what the control plane needs to know of the providers, as JSON."""
+    """Print what the control plane needs to know of the providers, as JSON.
+
+    `operations` are those that a custom provider may have, with their usual paths; `usual` those that it has by itself.
+    """
     providers = {
         provider.id: {
             "label": provider.label,
@@ -34,7 +38,8 @@ def print_catalog() -> None:
         }
         for provider in load_providers().values()
     }
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode({"providers": providers}), indent=2).decode() + "\n")
+    told = {"providers": providers, "operations": {name: usual_path(name) for name in OPERATIONS}, "usual": USUAL}
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
 
 
 def check_config(path: Path) -> int:

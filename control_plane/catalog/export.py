@@ -1,12 +1,31 @@
-"""What gateways need to know of virtual keys; their credentials travel sealed, in a section of their own."""
+"""What gateways need to know of custom providers and virtual keys; credentials travel sealed, in another section."""
 
 from collections.abc import Iterator
 
 import msgspec
 
-from control_plane.catalog.models import VirtualKey
+from control_plane.catalog.models import CustomProvider, VirtualKey
 from control_plane.orgs.models import Organisation
-from shared.schema.rows import VirtualKeyRow
+from shared.schema.rows import CustomProviderRow, VirtualKeyRow
+
+
+def row_of(provider: CustomProvider) -> CustomProviderRow:
+    """Return a custom provider as gateways get it."""
+    fields = {
+        "id": str(provider.pk),
+        "org": str(provider.organisation_id),
+        **{name: getattr(provider, name) for name in ("slug", "name", "base_url", "auth", "headers", "endpoints")},
+        "parameters": provider.parameters,
+        "streams_usage": provider.streams_usage,
+        "price_source": provider.price_source or None,
+    }
+    return msgspec.convert(fields, CustomProviderRow)
+
+
+def export_providers(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struct]]:
+    """Yield (section, row id, row) for each custom provider."""
+    for provider in CustomProvider.objects.filter(organisation=organisation).iterator():
+        yield "custom_providers", f"{organisation.pk}/{provider.slug}", row_of(provider)
 
 
 def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struct]]:

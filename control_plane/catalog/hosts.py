@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
+from control_plane.catalog.models import CustomProvider
 from control_plane.core.errors import Invalid
 from shared.addresses import AddressIncomplete, fill_address
-from shared.catalog.load import providers
+from shared.catalog.load import ProviderEntry, providers
 from shared.hosts import check_custom_host, host_of
 
 
@@ -17,20 +19,39 @@ def checked_custom_host(url: object) -> str | None:
         return None
     if not isinstance(url, str):
         raise Invalid("custom_host must be a text")
+    return checked_address(url, "custom_host")
+
+
+def checked_address(url: str, field: str) -> str:
+    """Return a base URL as it is stored.  Raises Invalid, naming the field, when it may not be used."""
     try:
         return check_custom_host(url, settings.TRUSTED_CUSTOM_HOSTS)
     except ValueError as fault:
-        raise Invalid(f"custom_host: {fault}") from None
+        raise Invalid(f"{field}: {fault}") from None
 
 
-def allowed_hosts(provider: str, configurations: Mapping[str, Any]) -> tuple[str, ...]:
+def _entry(provider: str, organisation_id: UUID | None) -> ProviderEntry | None:
+    """Return a provider of this version, else one that the organisation added, which then stays as it is for now."""
+    entry = providers().get(provider)
+    if entry is not None or organisation_id is None:
+        return entry
+    # Locked: it must not move to another host while a key is being bound to this one.
+    rows = CustomProvider.objects.select_for_update()
+    row = rows.filter(organisation_id=organisation_id, slug=provider).first()
+    return ProviderEntry(row.name, row.base_url) if row is not None else None
+
+
+def allowed_hosts(
+    provider: str, configurations: Mapping[str, Any], organisation_id: UUID | None = None
+) -> tuple[str, ...]:
     """Return the hosts that a key of this account may be sent to: the provider's, and where it is changed for a token.
 
-    Raises Invalid for a provider that is unknown, or that has no address of its own and was given none.
+    Providers that the organisation added count with `organisation_id`, inside a transaction.  Raises Invalid for a
+    provider that is unknown, or that has no address of its own and was given none.
     """
-    entry = providers().get(provider)
+    entry = _entry(provider, organisation_id)
     if entry is None:
-        raise Invalid(f"provider: {provider[:80]!r} is not a provider that this version knows")
+        raise Invalid(f"provider: {provider[:80]!r} is neither a provider that this version knows nor a custom one")
     own = configurations.get(entry.address_setting) if entry.address_setting else None
     base_url = configurations.get("custom_host") or own or entry.base_url
     if not base_url:

@@ -1,4 +1,4 @@
-"""Integrations and virtual keys."""
+"""Custom providers, integrations and virtual keys."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -8,6 +8,30 @@ from django.utils import timezone
 
 from control_plane.core.tenancy import TenantModel, WorkspaceModel
 from control_plane.vault.models import VaultSecret
+
+
+class CustomProvider(TenantModel):
+    """A provider that the organisation added: where its host is, and what of OpenAI's API it speaks.
+
+    `auth` None: it takes no credential; the other objects are as in `CustomProviderRow`.
+    """
+
+    slug = models.CharField(max_length=80)
+    name = models.CharField(max_length=255)
+    base_url = models.CharField(max_length=2048)
+    auth = models.JSONField(null=True)
+    headers = models.JSONField(default=dict)
+    endpoints = models.JSONField(default=dict)
+    parameters = models.JSONField(default=dict)
+    streams_usage = models.BooleanField(default=True)
+    price_source = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("organisation", "slug"), name="custom_provider_slug_unique"),)
+
+    def __str__(self) -> str:
+        return self.slug
 
 
 class Integration(TenantModel):

@@ -1,11 +1,12 @@
-"""Integrations and virtual keys as the Admin API reads and writes them."""
+"""Custom providers, integrations and virtual keys as the Admin API reads and writes them."""
 
 from typing import Any, Final
 
+import msgspec
 import orjson
 from rest_framework import serializers
 
-from control_plane.catalog.models import Integration, VirtualKey
+from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
 from control_plane.core.audit import names_secret
 from control_plane.core.fields import (
     MAX_SECRET_CHARS,
@@ -17,7 +18,9 @@ from control_plane.core.fields import (
     iso,
 )
 from control_plane.core.serializers import TenantSerializer
+from shared.catalog.load import operations
 from shared.redact import Secret
+from shared.schema.rows import AuthRow, EndpointRow, ParameterMap
 from shared.schema.target_settings import SECRET_SETTINGS
 
 Json = dict[str, Any]
@@ -111,6 +114,113 @@ class IntegrationSerializer(TenantSerializer):
     configurations = ConfigurationsField(required=False)
     create_default_provider = serializers.BooleanField(required=False, default=True)
     default_provider_slug = SlugField()
+
+
+class _Auth(AuthRow, frozen=True, forbid_unknown_fields=True):
+    """As a request writes it: what nobody knows is refused, not ignored."""
+
+
+class _Parameters(ParameterMap, frozen=True, forbid_unknown_fields=True):
+    """As a request writes it."""
+
+
+class _Endpoint(EndpointRow, frozen=True, forbid_unknown_fields=True):
+    """As a request writes it."""
+
+    parameters: _Parameters | None = None
+
+
+class StructField(serializers.Field[Any, Any, Any, Any]):
+    """A JSON value of a type that `shared.schema.rows` has; becomes plain JSON again, without what goes unsaid."""
+
+    def __init__(self, kind: Any, **options: Any) -> None:
+        super().__init__(required=False, **options)
+        self._kind = kind
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the value; raise ValidationError with the place of what is wrong."""
+        try:
+            return msgspec.to_builtins(msgspec.convert(data, self._kind))
+        except msgspec.ValidationError as fault:
+            raise serializers.ValidationError(str(fault)) from None
+
+
+class AuthField(StructField):
+    """How a custom provider takes its credential; `none`: not at all."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return header and prefix, both in full; None for `none`."""
+        if data == "none":
+            return None
+        said = super().to_internal_value(data)
+        whole = {"header": said.get("header", "authorization"), "prefix": said.get("prefix", "Bearer ")}
+        return {**whole, "header": whole["header"].lower()}
+
+
+class HeadersField(StructField):
+    """Headers that every request to a custom provider has; their names become lower case."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """Return the headers; raise ValidationError for one that comes twice, or would hold a credential."""
+        said: dict[str, str] = super().to_internal_value(data)
+        headers = {name.lower(): value for name, value in said.items()}
+        if len(headers) < len(said):
+            raise serializers.ValidationError("one of them is there twice")
+        for name in headers:
+            if names_secret(name):
+                raise serializers.ValidationError(f"{name[:128]}: a credential belongs into an integration, not here")
+        return headers
+
+
+class EndpointsField(StructField):
+    """The operations of a custom provider: their names, or what is special about each by its name."""
+
+    def to_internal_value(self, data: Any) -> Json:
+        """Return what is special by name; raise ValidationError for an operation that there is none of."""
+        named = dict.fromkeys(data) if isinstance(data, list) and all(isinstance(name, str) for name in data) else data
+        said = super().to_internal_value(named)
+        unknown = [name for name in said if name not in operations()]
+        if unknown or not said:
+            listed = ", ".join(operations())
+            wrong = f"{unknown[0][:80]!r} is none" if unknown else "names none"
+            raise serializers.ValidationError(f"{wrong}; there are: {listed}")
+        return {name: special or {} for name, special in said.items()}
+
+
+class CustomProviderSerializer(TenantSerializer):
+    """A request to make or change a custom provider; what its values mean is checked by the service."""
+
+    slug = serializers.CharField(required=False, allow_null=True, max_length=255)
+    name = serializers.CharField(max_length=255)
+    base_url = serializers.CharField(max_length=2048, trim_whitespace=False)
+    auth = AuthField(_Auth)
+    headers = HeadersField(dict[str, str])
+    endpoints = EndpointsField(dict[str, _Endpoint | None])
+    parameters = StructField(_Parameters)
+    streams_usage = serializers.BooleanField(required=False)
+    price_source = serializers.RegexField(
+        r"\A[a-z0-9][a-z0-9_.-]*\Z", required=False, allow_null=True, allow_blank=True, max_length=80
+    )
+
+
+def custom_provider_json(row: CustomProvider) -> Json:
+    """Return a custom provider as the API shows it."""
+    return {
+        "id": str(row.pk),
+        "slug": row.slug,
+        "organisation_id": str(row.organisation_id),
+        "name": row.name,
+        "base_url": row.base_url,
+        "auth": row.auth or "none",
+        "headers": row.headers,
+        "endpoints": row.endpoints,
+        "parameters": row.parameters,
+        "streams_usage": row.streams_usage,
+        "price_source": row.price_source or None,
+        "created_at": iso(row.created_at),
+        "last_updated_at": iso(row.last_updated_at),
+        "object": "custom-provider",
+    }
 
 
 def integration_json(row: Integration) -> Json:

@@ -60,7 +60,7 @@ def create_integration(
     Conflict for a slug that is taken.
     """
     settings, secrets = _settings(given)
-    hosts = allowed_hosts(given["ai_provider_id"], settings)
+    hosts = allowed_hosts(given["ai_provider_id"], settings, actor.organisation_id)
     key: Secret | None = given.get("key")
     of_organisation = Integration.objects.filter(organisation_id=actor.organisation_id)
     integration = Integration.objects.create(
@@ -86,14 +86,15 @@ def update_integration(actor: Principal, integration: Integration, given: Json) 
     that there were.
     """
     before = integration_json(integration)
-    old_hosts = allowed_hosts(integration.ai_provider_id, integration.configurations)
+    provider, organisation_id = integration.ai_provider_id, integration.organisation_id
+    old_hosts = allowed_hosts(provider, integration.configurations, organisation_id)
     integration.name = given.get("name", integration.name)
     if "description" in given:
         integration.description = given["description"] or ""
     secrets: dict[str, Secret] = {}
     if "configurations" in given:
         integration.configurations, secrets = _settings(given)
-    hosts = allowed_hosts(integration.ai_provider_id, integration.configurations)
+    hosts = allowed_hosts(provider, integration.configurations, organisation_id)
     key: Secret | None = given.get("key")
     if key is None and not secrets and hosts != old_hosts and integration.secret is not None:
         raise Invalid("Give the key again when the host changes: a key is bound to the host it was entered for.")

@@ -1,15 +1,17 @@
-"""Virtual keys, integrations and providers in the Admin API."""
+"""Virtual keys, integrations, providers and custom providers in the Admin API."""
 
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 
-from control_plane.catalog import services
-from control_plane.catalog.models import Integration, VirtualKey
+from control_plane.catalog import custom_providers, services
+from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
 from control_plane.catalog.serializers import (
+    CustomProviderSerializer,
     IntegrationSerializer,
     ProviderSerializer,
     VirtualKeySerializer,
+    custom_provider_json,
     integration_json,
     listed_provider_json,
     provider_json,
@@ -170,4 +172,58 @@ class IntegrationViewSet(ResourceViewSet):
         """Delete an integration and its virtual keys."""
         self._demand("delete", row.workspace_id)
         services.delete_integration(self.principal, row)
+        return {}
+
+
+@resource("custom-providers", scope="organisation_integrations")
+class CustomProviderViewSet(ResourceViewSet):
+    """Providers that the organisation added by configuration, for all its workspaces."""
+
+    queryset = CustomProvider.objects.all()
+    serializer_class = CustomProviderSerializer
+    example: ClassVar[Json] = {
+        "name": "Acme Models",
+        "base_url": "https://api.acme-models.com/v1",
+        "auth": {"header": "x-acme-key", "prefix": ""},
+        "headers": {"x-acme-region": "eu"},
+        "endpoints": {"chat": {"path": "/chat"}, "embed": {}},
+        "parameters": {"rename": {"max_tokens": "max_output_tokens"}, "drop": ["user"], "refuse": ["logprobs"]},
+    }
+    example_change: ClassVar[Json] = {
+        "name": "Acme Models, new",
+        "base_url": "https://api.acme-models.com/v2",
+        "parameters": {"defaults": {"safe_mode": True}},
+    }
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the organisation's; each workspace may use all of them."""
+        if workspace := self.request.query_params.get("workspace_id"):
+            resolve_workspace(self.principal, workspace)
+        return super().get_queryset()
+
+    def checked(self, *arguments: Any, **options: Any) -> Json:
+        """Return the validated body; raise Invalid for one that would belong to a single workspace."""
+        given = super().checked(*arguments, **options)
+        if given.get("workspace_id"):
+            raise Invalid("workspace_id: a custom provider belongs to the organisation as a whole")
+        return given
+
+    def show(self, row: CustomProvider) -> Json:
+        """Return a custom provider."""
+        return custom_provider_json(row)
+
+    def _named(self, row: CustomProvider) -> Json:
+        return {"id": str(row.pk), "slug": row.slug, "object": "custom-provider"}
+
+    def make(self, given: Json) -> Json:
+        """Add a provider."""
+        return self._named(custom_providers.create_custom_provider(self.principal, given))
+
+    def change(self, row: CustomProvider, given: Json) -> Json:
+        """Change a provider; an object that is given replaces the old one as a whole."""
+        return self._named(custom_providers.update_custom_provider(self.principal, row, given))
+
+    def remove(self, row: CustomProvider) -> Json:
+        """Delete a provider that nothing uses."""
+        custom_providers.delete_custom_provider(self.principal, row)
         return {}

@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from control_plane.catalog.export import export as export_catalog
+from control_plane.catalog.export import export_providers
 from control_plane.configs.export import export as export_configs
 from control_plane.core.models import OutboxEvent
 from control_plane.gateways.export import export_secrets, export_shared
@@ -47,6 +48,7 @@ Exporter = Callable[[Organisation], Iterable[tuple[str, str, msgspec.Struct]]]
 EXPORTERS: Final[tuple[tuple[frozenset[str], Exporter], ...]] = (
     (frozenset({"orgs", "workspaces"}), export_orgs),
     (frozenset({"api_keys"}), export_keys),
+    (frozenset({"custom_providers"}), export_providers),
     (frozenset({"virtual_keys"}), export_catalog),
     (frozenset({"configs"}), export_configs),
 )

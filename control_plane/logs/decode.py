@@ -43,7 +43,9 @@ _COUNTS: Final = (
     "tok_in", "tok_in_cache_read", "tok_in_cache_write", "tok_out", "tok_out_reasoning", "cost_nano", "lat_ms",
     "ttft_ms", "upstream_ms", "gw_us", "retry_n", "fallback_n", "body_bytes",
 )  # fmt: skip
-_DETAIL: Final = ("v", "method", "url", "integration", "phases_us", "mode", "span_name", "sdk", "runtime")
+_DETAIL: Final = (
+    "v", "method", "url", "integration", "phases_us", "mode", "span_name", "sdk", "runtime", "units",
+)  # fmt: skip
 
 
 class Payload(msgspec.Struct, frozen=True):

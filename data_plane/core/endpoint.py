@@ -15,27 +15,42 @@ UNIVERSAL: Final = "universal"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One operation: the path callers use, the fields without which it makes no sense, whether it can stream."""
+    """One operation: the path callers use, the fields without which it makes no sense, whether it can stream.
+
+    `needs_model` False: a provider has a model of its own for a call that names none.  `takes_form`: the body may be
+    `multipart/form-data`.
+    """
 
     operation: str
     path: str
     required: Mapping[str, tuple[tuple[type, ...], str]]
     streams: bool = False
+    needs_model: bool = True
+    takes_form: bool = False
 
 
 _TEXT: Final = ((str,), "a string")
 _TEXTS: Final = ((str, list), "a string or an array")
+_LIST: Final = ((list,), "an array")
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     endpoint.operation: endpoint
     for endpoint in (
-        Endpoint("chat", "/v1/chat/completions", {"messages": ((list,), "an array")}, streams=True),
-        Endpoint("messages", "/v1/messages", {"messages": ((list,), "an array")}, streams=True),
+        Endpoint("chat", "/v1/chat/completions", {"messages": _LIST}, streams=True),
+        Endpoint("messages", "/v1/messages", {"messages": _LIST}, streams=True),
         Endpoint("responses", "/v1/responses", {}, streams=True),
         Endpoint("complete", "/v1/completions", {"prompt": _TEXTS}, streams=True),
         Endpoint("embed", "/v1/embeddings", {"input": _TEXTS}),
-        Endpoint("image", "/v1/images/generations", {"prompt": _TEXT}),
+        Endpoint("image", "/v1/images/generations", {"prompt": _TEXT}, streams=True),
         Endpoint("speech", "/v1/audio/speech", {"input": _TEXT}),
+        Endpoint("rerank", "/v1/rerank", {"query": _TEXT, "documents": _LIST}),
+        Endpoint("moderate", "/v1/moderations", {"input": _TEXTS}, needs_model=False),
+        Endpoint("ocr", "/v1/ocr", {"document": ((dict,), "an object")}),
+        Endpoint("count_tokens", "/v1/messages/count_tokens", {"messages": _LIST}),
+        Endpoint("transcribe", "/v1/audio/transcriptions", {}, streams=True, takes_form=True),
+        Endpoint("translate", "/v1/audio/translations", {}, takes_form=True),
+        Endpoint("edit_image", "/v1/images/edits", {}, streams=True, needs_model=False, takes_form=True),
+        Endpoint("vary_image", "/v1/images/variations", {}, needs_model=False, takes_form=True),
     )
 }
 #: `type` of a universal call → operation.
@@ -46,5 +61,5 @@ UNIVERSAL_TYPES: Final[Mapping[str, str]] = {
 NITRO: Final = frozenset({"chat", "embed", "messages", "responses"})
 #: Ends of paths whose bodies are JSON, by their operation.
 JSON_PATHS: Final[Mapping[str, str]] = {
-    **{endpoint.path.removeprefix("/v1"): endpoint.operation for endpoint in ENDPOINTS.values()},
+    endpoint.path.removeprefix("/v1"): endpoint.operation for endpoint in ENDPOINTS.values() if not endpoint.takes_form
 }

@@ -21,7 +21,7 @@ class Call:
     """One request as it arrived: `headers` have lower-case names, `target` is path and query as in the request line.
 
     `body` is filled in once, by ingress, when it has been read within the size limit; or `upload` is, where the body is
-    sent on while it arrives.
+    sent on while it arrives; or `form`, and then `body` only describes it.
     """
 
     endpoint: str
@@ -33,6 +33,7 @@ class Call:
     started_s: float
     target: str = ""
     upload: Upload | None = None
+    form: Json | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Exchange:
     answer_json: bytes = b""
     answer_chunks: list[bytes] = field(default_factory=list)
     answer_bytes: int = 0
+    answer_pieces: int = 0
     kept_bytes: int = 0
     is_cut: bool = False
     bundle: str = ""
@@ -82,6 +84,6 @@ class Exchange:
         """Drop what is known of an answer that nobody gets: another attempt follows."""
         self.usage = NO_USAGE
         self.first_byte_s = None
-        self.answer_body, self.answer_json, self.answer_bytes = None, b"", 0
+        self.answer_body, self.answer_json, self.answer_bytes, self.answer_pieces = None, b"", 0, 0
         self.answer_chunks.clear()
         self.is_streamed = self.is_cut = False

@@ -15,9 +15,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; cached and reasoning tokens are subsets of the totals, as in OpenTelemetry.
+    """Tokens of one call; cached, reasoning and audio tokens are subsets of the totals, as in OpenTelemetry.
 
-    `source` is `provider` when the provider counted, `estimated` when the gateway did, `none` when nobody did.
+    What is not counted in tokens: `images` made, `audio_ms` heard, `characters` spoken, `searches` ranked.  `source` is
+    `provider` when the provider counted, `estimated` when the gateway did, `none` when nobody did.
     """
 
     input: int = 0
@@ -27,6 +28,10 @@ class Usage:
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    images: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    searches: int = 0
     source: str = "provider"
 
 
@@ -51,7 +56,8 @@ class CallFacts:
     """What a provider's translation may know of the call besides its body.
 
     `headers` are the caller's, names in lower case; `strict` is OpenAI compliance (no extra fields in answers).
-    `include_usage` is whether the caller of a stream asked for a last chunk with the tokens.
+    `include_usage` is whether the caller of a stream asked for a last chunk with the tokens.  `asked` is the body that
+    is translated, for answers that depend on it.
     """
 
     model: str
@@ -60,6 +66,7 @@ class CallFacts:
     headers: Mapping[str, str]
     settings: Mapping[str, Any]
     include_usage: bool = False
+    asked: Json = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

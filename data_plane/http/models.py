@@ -1,7 +1,7 @@
 """`GET /v1/models`: what a key can call, as `@slug/model`; or a provider's own list when the request names one.
 
-Models of a virtual key are its allow-list, else those of the provider's price list.  A custom host has no such list,
-so it is asked, and left out when it does not answer in time.
+Models of a virtual key are its allow-list, else those of the provider's price list.  A custom host or provider has no
+such list, so it is asked, and left out when it does not answer in time.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from data_plane.http.serve import refusal
 from data_plane.pipeline.authenticate import authenticate, require_scope
 from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.said import choice
-from data_plane.pipeline.target import locate
+from data_plane.pipeline.target import find_provider, locate
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
-from shared.errors import BadRequest, GatewayError, NotReady, UpstreamInvalid
+from shared.errors import BadRequest, GatewayError, NotReady, Quarantined, UpstreamInvalid
 from shared.ids import uuid7
 from shared.routing.plan import DEFAULT_PLAN, Target
 from shared.schema.rows import VirtualKeyRow
@@ -70,10 +70,13 @@ async def _ask(principal: Principal, snapshot: Snapshot, call: Call, choice: Cho
 async def _models_of(
     row: VirtualKeyRow, principal: Principal, snapshot: Snapshot, call: Call, deps: Deps
 ) -> list[Entry]:
-    provider = deps.providers.get(row.provider)
+    try:
+        provider = find_provider(row.provider, row.org, snapshot, deps.providers)
+    except Quarantined:
+        provider = None
     if row.models is not None or provider is None:
         names = sorted(row.models or ())
-    elif row.custom_host:
+    elif row.custom_host or provider.is_custom:
         try:
             found = await _ask(principal, snapshot, call, Choice(virtual_key=row.slug), deps)
         except GatewayError:

@@ -7,10 +7,12 @@ import orjson
 import structlog
 from aiohttp import web
 
-from data_plane.core.endpoint import PROXY
+from data_plane.core.endpoint import ENDPOINTS, PROXY
 from data_plane.core.exchange import Exchange
+from data_plane.core.form import described
 from data_plane.core.types import Answer
 from data_plane.http.egress import put_gateway_headers, write
+from data_plane.http.forms import is_form, read_form
 from data_plane.http.ingress import call_of, check_json, is_json, read_body, upload_of
 from data_plane.http.keys import DEPS, METRICS
 from data_plane.http.metrics import Metrics
@@ -35,6 +37,11 @@ CLOSED_BY_CLIENT = 499
 async def _take_body(request: web.Request, exchange: Exchange, deps: Deps) -> None:
     """Read the body, or prepare to send it on while it arrives: one that is not JSON, or that nobody is to read."""
     call = exchange.call
+    endpoint = ENDPOINTS.get(call.endpoint)
+    if endpoint is not None and endpoint.takes_form and is_form(request):
+        call.form = await read_form(request)
+        call.body = described(call.form)
+        return
     if call.endpoint != PROXY or json_operation(call.target) is not None:
         check_json(request)
         unread = is_nitro(call.headers)

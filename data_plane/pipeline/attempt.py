@@ -10,7 +10,8 @@ import orjson
 
 from data_plane.core.exchange import Exchange
 from data_plane.core.job import Job
-from data_plane.core.types import Answer, Json, UpstreamBody
+from data_plane.core.parts import unfolded
+from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody
 from data_plane.pipeline.answer_headers import answer_headers
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
@@ -25,6 +26,7 @@ from shared.logs import scrub
 from shared.routing.plan import Target
 from shared.routing.walk import Attempt, AttemptResult
 
+MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 MAX_ERROR_BYTES: Final = 1024 * 1024
 MAX_FAULT_CHARS: Final = 2000
 
@@ -96,14 +98,14 @@ async def _failed(destination: Destination, operation: Operation, response: Upst
 
 
 async def _whole(destination: Destination, operation: Operation, response: UpstreamBody, exchange: Exchange) -> Outcome:
-    content = await response.read(128 * 1024 * 1024)
-    decoded = _decode_object(content)
-    if decoded is None:
-        raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}.")
-    body = operation.decode(decoded, destination.facts)
+    content = await response.read(MAX_ANSWER_BYTES)
+    body = _body_of_answer(destination, operation, content, response.headers)
     exchange.usage = operation.usage(body)
+    if operation.usage_of_headers is not None and exchange.usage.source == "none":
+        exchange.usage = operation.usage_of_headers(response.headers)
     served = body.get("model")
-    exchange.model_served = served if isinstance(served, str) else None
+    if isinstance(served, str):
+        exchange.model_served = served
     exchange.answer_body = body
     try:
         encoded = orjson.dumps(body)
@@ -111,6 +113,22 @@ async def _whole(destination: Destination, operation: Operation, response: Upstr
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}.") from None
     exchange.answer_json, exchange.answer_bytes = encoded, len(encoded)
     return Outcome(Answer(response.status, encoded, answer_headers(response.headers)), AttemptResult(response.status))
+
+
+def _body_of_answer(destination: Destination, operation: Operation, content: bytes, headers: Mapping[str, str]) -> Json:
+    """Return an answer in OpenAI's shape; raises UpstreamInvalid for what is none."""
+    kind = headers.get("content-type", "")
+    if operation.decode_binary is not None and not _is_json(kind):
+        return operation.decode_binary(content, kind, destination.facts)
+    decoded = _decode_object(content)
+    if decoded is None:
+        raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}.")
+    return operation.decode(decoded, destination.facts)
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in {"application/json", ""} or kind.endswith("+json")
 
 
 def _is_recorded(exchange: Exchange) -> bool:
@@ -136,6 +154,13 @@ class _Left:
                 await relay.open()
         except TimeoutError:
             raise UpstreamTimeout(self.limit_ms) from None
+
+
+def _answered_here(local: Callable[[Json, CallFacts], Json], destination: Destination, exchange: Exchange) -> Outcome:
+    body = local(unfolded(destination.body), destination.facts)
+    exchange.answer_body, exchange.answer_json = body, orjson.dumps(body)
+    exchange.answer_bytes = len(exchange.answer_json)
+    return Outcome(Answer(200, exchange.answer_json), AttemptResult(200))
 
 
 async def _streamed(
@@ -197,7 +222,9 @@ async def _decoded(
     assert operation is not None  # noqa: S101 -- the caller looked, for the type checker
     if not 200 <= response.status < 300:
         return await _failed(destination, operation, response)
-    if operation.binary:
+    if operation.binary or (
+        operation.text_too and not destination.facts.stream and not _is_json(response.headers.get("content-type", ""))
+    ):
         return _relayed(destination, response, exchange, deps, final=False)
     if not destination.facts.stream:
         return await _whole(destination, operation, response, exchange)
@@ -221,6 +248,8 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         headers=exchange.call.headers, providers=deps.providers, trusted_hosts=deps.trusted_hosts,
     )  # fmt: skip
     _note(exchange, destination, step.target)
+    if destination.operation is not None and destination.operation.local is not None:
+        return _answered_here(destination.operation.local, destination, exchange)
     destination = await _with_token(destination, deps)
     call = upstream_request(destination, step.target, job, exchange.trace, deps.propagates)
     left = _Left(call.timeout_ms, deps.clock(), deps.clock)

@@ -4,17 +4,20 @@ Which of the caller's headers reach a provider is decided here (and in `forward.
 that the provider knows, those that the caller or the config wants forwarded, and where the call stands in its trace.
 """
 
+from secrets import token_hex
 from typing import Final
 
+from data_plane.core.endpoint import ENDPOINTS
+from data_plane.core.form import Binary, FormFile, write_form
 from data_plane.core.job import Job, Raw
 from data_plane.core.parts import Part, unfolded, write_members
-from data_plane.core.types import CallFacts, Json, UpstreamRequest
+from data_plane.core.types import Json, UpstreamRequest
 from data_plane.pipeline.forward import forward_headers, forward_url, on_the_wire
 from data_plane.pipeline.said import holds_gateway_key
 from data_plane.pipeline.target import Destination
 from data_plane.providers.base import Operation
 from shared import wire
-from shared.errors import InvalidJson
+from shared.errors import BadRequest, InvalidJson
 from shared.routing.plan import Target
 from shared.trace import TRACEPARENT, TRACESTATE, Trace, baggage_of, traceparent_of
 
@@ -88,9 +91,33 @@ def _written(body: Json) -> bytes | tuple[Part, ...]:
         raise InvalidJson("The request body is nested too deeply, or has a number too large.") from None
 
 
-def _body_parts(operation: Operation, body: Json, facts: CallFacts) -> bytes | tuple[Part, ...]:
-    """Return the translated body; large members go out as they came where the provider takes them so."""
-    return _written(operation.encode(body if operation.passes_through else unfolded(body), facts))
+def _body_of(
+    operation: Operation, destination: Destination, job: Job, headers: dict[str, str]
+) -> bytes | tuple[Part, ...]:
+    """Return the translated body; large members go out as they came where the provider takes them so.
+
+    What is no JSON says in `headers` what it is.
+    """
+    body = destination.body
+    encoded = operation.encode(body if operation.passes_through else unfolded(body), destination.facts)
+    if ENDPOINTS[job.operation].takes_form and not isinstance(encoded, Binary) and _has_file(encoded):
+        encoded = _form(encoded)
+    if isinstance(encoded, Binary):
+        headers["content-type"] = encoded.content_type
+        return encoded.parts
+    return _written(encoded)
+
+
+def _has_file(body: Json) -> bool:
+    values = (item for value in body.values() for item in (value if isinstance(value, list) else (value,)))
+    return any(isinstance(value, FormFile) for value in values)
+
+
+def _form(body: Json) -> Binary:
+    try:
+        return write_form(body, token_hex(24))
+    except TypeError:
+        raise BadRequest("A field of the form is neither a text nor JSON.", path="body") from None
 
 
 def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:
@@ -115,7 +142,7 @@ def upstream_request(
     else:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none
         url, headers = destination.base_url + operation.path_for(facts), _translated_headers(destination)
-        body = _body_parts(operation, destination.body, facts)
+        body = _body_of(operation, destination, job, headers)
     _put_trace(headers, job, trace, propagates)
     _put_forwarded(headers, destination, target, job)
     provider, key = destination.provider, destination.credential.key

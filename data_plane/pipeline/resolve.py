@@ -172,6 +172,9 @@ def resolve(
     elif call.upload is not None:
         raw = Raw(call.method, None, b"", call.upload)
         asked = _Asked(call.endpoint, {})
+    elif call.form is not None:
+        asked = _Asked(call.endpoint, call.form)
+        stream = _check_body(call.endpoint, call.form)
     else:
         asked = _universal(call.body) if call.endpoint == UNIVERSAL else _Asked(call.endpoint, decode_body(call.body))
         stream = _check_body(asked.operation, asked.body)

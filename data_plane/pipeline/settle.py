@@ -12,6 +12,7 @@ from data_plane.core.exchange import Exchange
 from data_plane.core.job import MAX_MODEL_CHARS
 from data_plane.core.parts import unfold
 from data_plane.core.types import Usage
+from data_plane.pipeline.counting import counted
 from data_plane.pipeline.deps import Deps
 from data_plane.recorder.assemble import (
     assemble_chat,
@@ -27,6 +28,8 @@ from shared.pricing import Tokens, cost_nano
 from shared.schema.log_record import PREVIEW_CHARS, BodyState, LogRecord, PriceStatus
 
 Json = dict[str, Any]
+#: What a record keeps of a usage under its own name.
+UNITS: Final = ("audio_input", "audio_output", "images", "audio_ms", "characters", "searches")
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 #: As much as a record keeps of what an SDK says of itself.
 MAX_SDK_CHARS: Final = 128
@@ -39,6 +42,9 @@ def price(
     """Return (nano-dollars, price id, status) of a call; an unknown price is None and "unpriced", never 0."""
     if usage.source == "none" or not source or not model:
         return None, None, "unpriced" if source else "none"
+    if not (usage.input or usage.output) and _units(usage):
+        # Price lists know tokens only: a picture without tokens would cost nothing.
+        return None, None, "unpriced"
     found = snapshot.price_book.find(source, model)
     if found is None:
         return None, None, "unpriced"
@@ -51,6 +57,11 @@ def price(
     )  # fmt: skip
     cost = cost_nano(row, tokens)
     return (None, price_id, "unpriced") if cost is None else (cost, price_id, "priced")
+
+
+def _units(usage: Usage) -> dict[str, int]:
+    """Return what was used beside the tokens that a record has columns for."""
+    return {name: count for name in UNITS if (count := getattr(usage, name))}
 
 
 def _preview(text: str) -> str | None:
@@ -145,6 +156,7 @@ def build_record(
         error_class=exchange.error_class, error_type=exchange.error_type,
         tok_in=usage.input, tok_in_cache_read=usage.cache_read, tok_in_cache_write=usage.cache_write,
         tok_out=usage.output, tok_out_reasoning=usage.reasoning, usage_source=_source(usage),
+        units=_units(usage),
         cost_nano=cost, price_id=price_id, price_status=price_status,
         lat_ms=int(latency_s * 1000), ttft_ms=None if ttft is None else int((ttft - call.started_s) * 1000),
         upstream_ms=int(exchange.upstream_s * 1000),
@@ -167,6 +179,8 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
     principal, job = exchange.principal, exchange.job
     if principal is None:
         return
+    if exchange.usage.source == "none":
+        exchange.usage = counted(exchange, _completion(exchange))
     policy = principal.ws.payload if job is None or job.keep_bodies else "metrics"
     size = len(exchange.call.body) + exchange.answer_bytes
     texts: tuple[str | None, str | None] = (None, None)

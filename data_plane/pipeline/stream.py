@@ -84,6 +84,7 @@ class StreamRelay:
         exchange = self._exchange
         size = len(chunk)
         exchange.answer_bytes += size
+        exchange.answer_pieces += 1
         if self._kept is None or exchange.is_cut:
             return
         if exchange.kept_bytes + size > KEPT_BYTES or not self._kept.take(size):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from data_plane.core.endpoint import PROXY
+from data_plane.core.endpoint import ENDPOINTS, PROXY
 from data_plane.core.job import Job, Principal
 from data_plane.core.parts import unfolded
 from data_plane.core.types import CallFacts, Credential, Json
@@ -65,6 +65,17 @@ def _find_virtual_key(slug: str, principal: Principal, snapshot: Snapshot, denie
     return row
 
 
+def find_provider(
+    name: str, organisation: str, snapshot: Snapshot, providers: Mapping[str, Provider]
+) -> Provider | None:
+    """Return the provider `name`: of this release, else one that the organisation added; None when there is neither.
+
+    Raises Quarantined for one that the organisation added and that cannot be used.
+    """
+    built_in = providers.get(name)
+    return snapshot.custom_provider(organisation, name) if built_in is None else built_in
+
+
 def locate(
     target: Target,
     job: Job,
@@ -93,9 +104,10 @@ def locate(
         target, model=model, asked_model=job.model, provider=choice.provider, virtual_key=choice.virtual_key
     )
     row = _find_virtual_key(named.virtual_key, principal, snapshot, denied) if named.virtual_key else None
-    provider = providers.get(row.provider if row else named.provider or "")
+    provider = find_provider(row.provider if row else named.provider or "", principal.org.id, snapshot, providers)
     if provider is None:
-        raise BadRequest("Invalid provider passed", path="provider")
+        # An organisation's own provider may be newer than the snapshot.
+        raise (UnknownProvider if named.provider else BadRequest)("Invalid provider passed", path="provider")
     operation = _operation(provider, job)
     # What goes out unread keeps its own model, whatever the target would have put there.
     body, bare_model = (shaped, split_model(model)[1]) if job.raw is None or job.raw.is_read else (job.body, "")
@@ -107,11 +119,13 @@ def locate(
     host = job.choice.custom_host or target.custom_host or (row.custom_host if row else None)
     if not host and provider.address_setting:
         host = settings.get(provider.address_setting)
+    if not host and provider.is_custom:
+        host = provider.base_url
     base_url = _base_url(host, provider, settings, trusted_hosts)
-    if credential.hosts and (host_of(base_url) not in credential.hosts or _is_less_safe(base_url, row)):
+    if credential.hosts and (host_of(base_url) not in credential.hosts or _is_less_safe(base_url, row, provider)):
         raise Forbidden("The credential of this provider may not be sent to this host.")
     strict = _strict(target, job)
-    facts = CallFacts(bare_model, job.stream, strict, headers, settings, _include_usage(body))
+    facts = CallFacts(bare_model, job.stream, strict, headers, settings, _include_usage(body), body)
     return Destination(provider, operation, credential, base_url, body, facts, row, named.why)
 
 
@@ -139,14 +153,14 @@ def _operation(provider: Provider, job: Job) -> Operation | None:
 
 def _check_model(model: str, row: VirtualKeyRow | None, job: Job) -> None:
     """Raise when the call has no model that it needs, or one that the provider's list does not allow."""
-    if job.raw is None and not model:
+    if job.raw is None and not model and ENDPOINTS[job.operation].needs_model:
         raise BadRequest("model is required.", path="model")
     if row is None or row.models is None:
         return
     if model:
         if model not in row.models:
             raise Forbidden(f"The model {model} is not allowed for the provider @{row.slug}.")
-    elif job.raw is not None and job.raw.method not in _WITHOUT_MODEL:
+    elif job.raw is None or job.raw.method not in _WITHOUT_MODEL:
         # What cannot be read could name any model, and the list would be worth nothing.
         raise Forbidden(f"The provider @{row.slug} allows certain models only, and this request names none.")
 
@@ -175,9 +189,10 @@ def _credential(
     return Credential(target.api_key or (None if foreign else job.choice.key))
 
 
-def _is_less_safe(base_url: str, row: VirtualKeyRow | None) -> bool:
+def _is_less_safe(base_url: str, row: VirtualKeyRow | None, provider: Provider) -> bool:
     """Return whether a saved credential would go unencrypted where its owner does not say so."""
-    return base_url[:5].lower() == "http:" and not (row and (row.custom_host or "")[:5].lower() == "http:")
+    said = row and (row.custom_host or (provider.base_url if provider.is_custom else None))
+    return base_url[:5].lower() == "http:" and (said or "")[:5].lower() != "http:"
 
 
 def _base_url(host: str | None, provider: Provider, settings: Mapping[str, Any], trusted_hosts: frozenset[str]) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import struct
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -19,9 +18,9 @@ from zlib import crc32
 
 import orjson
 
+from data_plane.core.identity import AwsKey
 from data_plane.core.types import UpstreamRequest
 from shared.errors import UpstreamBroken
-from shared.redact import Secret
 
 EVENT_STREAM: Final = "application/vnd.amazon.eventstream"
 #: As much as one message may hold, and its headers.
@@ -47,15 +46,6 @@ _FIXED: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 #: Date, region and service: what a derived key is good for.
 _Scope = tuple[str, str, str]
 _day_keys: dict[tuple[bytes, _Scope], bytes] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class AwsKey:
-    """An access key; `token` belongs to temporary ones."""
-
-    key_id: str
-    secret: Secret
-    token: Secret | None = None
 
 
 def _canonical_path(path: str) -> str:

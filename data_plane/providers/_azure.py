@@ -1,16 +1,18 @@
-"""What Azure's model services share: keys, Entra tokens, deployments and API versions.
+"""What Azure's model services share: keys, Entra tokens and identities, deployments and API versions.
 
 A deployment is named by the setting, by the list of deployments (the caller's model is then an alias), or by the model
 itself.  Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from data_plane.core.identity import AzureIdentity, AzureWay, IdentityAsk
 from data_plane.core.types import CallFacts, Json, TokenAsk, UpstreamRequest
-from data_plane.providers._oauth import client_credentials
+from data_plane.providers._oauth import client_credentials, token_name
 from data_plane.providers._openai_like import bearer
 from data_plane.providers.base import CredentialField, Operation
 from shared.addresses import AddressIncomplete, fill_address
@@ -20,16 +22,28 @@ from shared.redact import Secret
 LOGIN: Final = "https://login.microsoftonline.com"
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 _TOKEN_URL: Final = LOGIN + "/{azure_entra_tenant_id}/oauth2/v2.0/token"
-_BY_TOKEN: Final = frozenset({"entra", "managed", "workload", "entraFederated"})
+_BY_TOKEN: Final = frozenset({"entra", *AzureWay})
 #: API versions that mean the surface without deployments in its paths.
 _UNVERSIONED: Final = frozenset({"", "v1", "preview", "latest"})
 
 ENTRA_FIELDS: Final = (
-    CredentialField("azure_auth_mode", "Sign-in: default (key) or entra", required=False),
+    CredentialField("azure_auth_mode", "Sign-in: default (key), entra, managed, workload or entraFederated", required=False),
     CredentialField("azure_entra_tenant_id", "Entra tenant", required=False),
     CredentialField("azure_entra_client_id", "Entra client", required=False),
     CredentialField("azure_entra_client_secret", "Entra client secret", secret=True, required=False),
+    CredentialField("azure_managed_client_id", "Managed identity's client (empty: the machine's own)", required=False),
+    CredentialField("azure_workload_client_id", "Workload identity's client (empty: the gateway's own)", required=False),
 )
+#: What a saved account says itself, when it calls by the gateway's own identity.
+_BOUND: Final = (
+    "azure_auth_mode", "azure_managed_client_id", "azure_workload_client_id", "azure_entra_tenant_id",
+    "azure_entra_client_id", "azure_entra_scope", "azure_resource_name", "azure_foundry_url",
+)  # fmt: skip
+#: Services that Microsoft runs; other names below `azure.com` may be those of a customer's own machines.
+_HOSTS: Final = re.compile(
+    r"(?:[a-z0-9-]+\.)+(?:openai|cognitiveservices|services\.ai|models\.ai)\.azure\.(?:com|us|cn)"
+)
+_SCOPE: Final = re.compile(r"[\x21-\x7e]{1,500}")
 
 
 def _text(settings: Mapping[str, Any], *names: str) -> str:
@@ -101,19 +115,39 @@ def sign(request: UpstreamRequest, secret: Secret | None, facts: CallFacts) -> N
         authorise(secret, request.headers)
 
 
-def token(_key: Secret | None, facts: CallFacts) -> TokenAsk | None:
-    """Return how an Entra application gets its token; None for an account with a key."""
+def token(_key: Secret | None, facts: CallFacts) -> TokenAsk | IdentityAsk | None:
+    """Return how an account gets its token; None for one with a key.  Raises BadRequest for one that is not whole."""
     settings = facts.settings
     mode = _text(settings, "azure_auth_mode")
     if mode in {"", "default"}:
         return None
+    if mode in set(AzureWay):
+        return _identity(AzureWay(mode), settings)
     if mode != "entra":
-        raise BadRequest(f"azure_auth_mode {mode} is not available in this version.", path="azure_auth_mode")
+        raise BadRequest("azure_auth_mode is none that there is.", path="azure_auth_mode")
     client, secret = _text(settings, "azure_entra_client_id"), settings.get("azure_entra_client_secret")
     if not client or not isinstance(secret, Secret):
         raise BadRequest("azure_entra_client_id and azure_entra_client_secret are required.", path="azure_auth_mode")
-    try:
-        url = fill_address(_TOKEN_URL, settings)
-    except AddressIncomplete as fault:
-        raise BadRequest(f"{fault}.", path=fault.setting) from None
+    url = _TOKEN_URL.format(azure_entra_tenant_id=_needed(settings, "azure_entra_tenant_id"))
     return client_credentials(url, client, secret, _text(settings, "azure_entra_scope") or SCOPE)
+
+
+def _identity(way: AzureWay, settings: Mapping[str, Any]) -> IdentityAsk:
+    scope = _text(settings, "azure_entra_scope") or SCOPE
+    client = _text(settings, f"azure_{'workload' if way is AzureWay.WORKLOAD else 'managed'}_client_id")
+    tenant, application = "", ""
+    if way is AzureWay.FEDERATED:
+        tenant, application = (_needed(settings, name) for name in ("azure_entra_tenant_id", "azure_entra_client_id"))
+    if not _SCOPE.fullmatch(scope):
+        raise BadRequest("azure_entra_scope is no scope.", path="azure_entra_scope")
+    wanted = AzureIdentity(way, scope, client, tenant, application)
+    name = token_name("azure", way, scope, client, tenant, application)
+    return IdentityAsk(name, wanted, "azure_auth_mode", _BOUND, is_own=True, hosts=_HOSTS)
+
+
+def _needed(settings: Mapping[str, Any], name: str) -> str:
+    """Return a setting that can stand in a path; raises BadRequest."""
+    try:
+        return fill_address(f"{{{name}}}", settings)
+    except AddressIncomplete as fault:
+        raise BadRequest(f"{fault}.", path=name) from None

@@ -261,12 +261,12 @@ def complete(provider: str) -> Operation:
     return chat(provider, path="/completions")
 
 
-def listing(provider: str, path: str) -> Operation:
-    """Return an operation that answers with a list of things in `data`: embeddings, images."""
+def listing(provider: str, path: str, *, holds: str = "data") -> Operation:
+    """Return an operation that answers with a list of things in the member `holds`: embeddings, ranks."""
     return Operation(
         path=path,
         encode=partial(_encode, asks_usage=False),
-        decode=partial(_decode, provider=provider, holds="data"),
+        decode=partial(_decode, provider=provider, holds=holds),
         usage=usage_of,
         decoder=lambda _facts: ChunkDecoder(provider, hides_usage=False),
         fault=read_fault,

@@ -2,6 +2,7 @@
 
 from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, at_root, authorise, sign, token
 from data_plane.providers._openai_like import chat, complete, listing, speech
+from data_plane.providers._openai_media import forms, image
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
@@ -15,8 +16,12 @@ PROVIDER = Provider(
         "responses": at_root(native_responses("azure-openai")),
         "complete": at_deployment(complete("azure-openai")),
         "embed": at_deployment(listing("azure-openai", "/embeddings")),
-        "image": at_deployment(listing("azure-openai", "/images/generations")),
+        "image": at_deployment(image("azure-openai")),
         "speech": at_deployment(speech("azure-openai")),
+        **{
+            name: at_deployment(operation)
+            for name, operation in forms("azure-openai", "transcribe", "translate", "edit_image").items()
+        },
     },
     credential=(
         CredentialField("key", "API key", secret=True, required=False),

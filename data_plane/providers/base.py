@@ -10,6 +10,8 @@ from typing import Final, Protocol, runtime_checkable
 
 import orjson
 
+from data_plane.core.form import Binary
+from data_plane.core.identity import IdentityAsk
 from data_plane.core.types import CallFacts, Json, TokenAsk, UpstreamRequest, Usage
 from data_plane.providers.sse import SseSplitter, data_frame
 from shared.errors import GatewayError
@@ -98,16 +100,19 @@ OPENAI_FRAMING: Final = Framing()
 class Operation:
     """One endpoint of one provider, at `path` below its base URL.
 
-    `encode` makes the provider's body of an OpenAI one and must not change its argument; `decode` makes an OpenAI
-    answer of the provider's 2xx answer (and may reuse it); `usage` reads the tokens of a decoded answer; `fault`
-    reads the provider's error body (None when it was no JSON object).  `framing` is how its streams are cut and
-    written.  `passes_through`: requests and answers are OpenAI's own, so that a call may be sent on unread, and
+    `encode` makes the provider's body of an OpenAI one and must not change its argument; what it returns is sent as a
+    form if the call was one and a `FormFile` is left in it, else as JSON.  `decode` makes an OpenAI answer of the
+    provider's 2xx answer (and may reuse it), `decode_binary` of one that is no JSON, from its bytes and content type;
+    `usage` reads the tokens of a decoded answer, `usage_of_headers` those that stand in its headers (names in lower
+    case); `fault` reads the provider's error body (None when it was no JSON object).  `framing` is how its streams are
+    cut and written.  `passes_through`: requests and answers are OpenAI's own, so that a call may be sent on unread, and
     `encode` hands on members that it does not know without looking into them: they may be `msgspec.Raw`.  `binary`: a
-    successful answer is no JSON, and is relayed as it is.
+    successful answer is no JSON, and is relayed as it is; `text_too`: if it is none.  `local` answers without asking
+    anybody.
     """
 
     path: str | Callable[[CallFacts], str]
-    encode: Callable[[Json, CallFacts], Json]
+    encode: Callable[[Json, CallFacts], Json | Binary]
     decode: Callable[[Json, CallFacts], Json]
     usage: Callable[[Json], Usage]
     decoder: Callable[[CallFacts], StreamDecoder]
@@ -115,6 +120,10 @@ class Operation:
     passes_through: bool = False
     binary: bool = False
     framing: Framing = OPENAI_FRAMING
+    text_too: bool = False
+    decode_binary: Callable[[bytes, str, CallFacts], Json] | None = None
+    usage_of_headers: Callable[[Mapping[str, str]], Usage] | None = None
+    local: Callable[[Json, CallFacts], Json] | None = None
 
     def path_for(self, facts: CallFacts) -> str:
         """Return the path of one call, which may name the model or the deployment."""
@@ -140,9 +149,10 @@ class Provider:
     name in the price list, when it is not `id`.  `headers` makes headers of the credential's further settings; they win
     over the caller's.  `base_url` may have places for settings (`shared/addresses.py`), and is "" for a provider that
     every user hosts; `address_setting` names a setting that holds a base URL, which then counts like a custom host.
-    `token` says how the credential is changed for a short-lived token, which then stands in its
-    place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
-    headers that depend on the whole request, in place of `authorise`.
+    `token` says how the credential is changed for a short-lived one, by a form or by an identity, which then stands in
+    its place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
+    headers that depend on the whole request, in place of `authorise`.  `is_custom`: an organisation added it, so its
+    address is checked as a custom host is.
     """
 
     id: str
@@ -155,7 +165,8 @@ class Provider:
     credential: tuple[CredentialField, ...] = (CredentialField("key", "API key", secret=True),)
     price_source: str | None = None
     headers: Callable[[CallFacts], dict[str, str]] | None = None
-    token: Callable[[Secret | None, CallFacts], TokenAsk | None] | None = None
+    token: Callable[[Secret | None, CallFacts], TokenAsk | IdentityAsk | None] | None = None
     hosts: tuple[str, ...] = ()
     address_setting: str | None = None
     sign: Callable[[UpstreamRequest, Secret | None, CallFacts], None] | None = None
+    is_custom: bool = False

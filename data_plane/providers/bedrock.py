@@ -1,31 +1,30 @@
 """Amazon Bedrock: every chat model through Converse, embeddings and images through each model's own body.
 
-A call is signed with an access key, or carries a Bedrock API key.  The model stands in the path: an id, an inference
-profile or an ARN.
+A call is signed with an access key (`_aws_account.py` says where that comes from), or carries a Bedrock API key.  The
+model stands in the path: an id, an inference profile or an ARN.
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
+from data_plane.core.identity import IdentityAsk
 from data_plane.core.types import CallFacts, Json, UpstreamRequest
 from data_plane.providers import _invoke_embed, _invoke_image
-from data_plane.providers._aws import EVENT_STREAM, AwsKey, EventStreamSplitter, sign_request
+from data_plane.providers._aws import EVENT_STREAM, EventStreamSplitter
+from data_plane.providers._aws_account import AWS_FIELDS, aws_identity, sign_as_account
 from data_plane.providers._converse_answer import decode_answer, read_bedrock_fault
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._converse_stream import ConverseDecoder
 from data_plane.providers._openai_like import bearer, usage_of
 from data_plane.providers.base import CredentialField, Framing, Operation, Provider
-from shared.errors import BadRequest, Unsupported
+from shared.errors import BadRequest
 from shared.redact import Secret
 
 _ID: Final = "bedrock"
 _SERVICE: Final = "bedrock"
-#: Ways of authorising that need AWS's token service or the machine's own identity.
-_ELSEWHERE: Final = frozenset({"assumedRole", "serviceRole"})
 
 
 def _path(facts: CallFacts, action: str) -> str:
@@ -42,13 +41,8 @@ def _invoke_path(facts: CallFacts) -> str:
     return _path(facts, "invoke")
 
 
-def _access_key(settings: Mapping[str, Any]) -> AwsKey | None:
-    key_id, secret, token = (
-        settings.get(name) for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    )
-    if not isinstance(key_id, str) or not key_id or not isinstance(secret, Secret) or not secret:
-        return None
-    return AwsKey(key_id, secret, token if isinstance(token, Secret) else None)
+def _token(_key: Secret | None, facts: CallFacts) -> IdentityAsk | None:
+    return aws_identity(facts.settings, provider=_ID, service="bedrock-runtime")
 
 
 def _sign(request: UpstreamRequest, key: Secret | None, facts: CallFacts) -> None:
@@ -56,20 +50,11 @@ def _sign(request: UpstreamRequest, key: Secret | None, facts: CallFacts) -> Non
 
     The access key wins because many clients cannot help sending some key of their own along.
     """
-    access = _access_key(facts.settings)
-    if access is None:
-        if facts.settings.get("aws_auth_type") in _ELSEWHERE:
-            raise Unsupported(f"{_ID} does not support this aws_auth_type here.", path="aws_auth_type")
-        if not key:
-            raise BadRequest(f"{_ID} needs an API key, or aws_access_key_id and aws_secret_access_key.", path="key")
-        bearer(key, request.headers)
+    if sign_as_account(request, facts, provider=_ID, service=_SERVICE):
         return
-    region = facts.settings.get("aws_region")
-    if not isinstance(region, str) or not region:
-        raise BadRequest(f"aws_region is required for the provider {_ID}.", path="aws_region")
-    if request.upload is not None:
-        raise Unsupported(f"{_ID} cannot sign a body that is sent on while it arrives.")
-    sign_request(request, access, region=region, service=_SERVICE, now_s=time.time())
+    if not key:
+        raise BadRequest(f"{_ID} needs an API key, or aws_access_key_id and aws_secret_access_key.", path="key")
+    bearer(key, request.headers)
 
 
 def _operation(path: Callable[[CallFacts], str], encode: Callable[..., Json], decode: Callable[..., Json]) -> Operation:
@@ -96,11 +81,9 @@ PROVIDER = Provider(
     },
     credential=(
         CredentialField("key", "Bedrock API key", secret=True, required=False),
-        CredentialField("aws_access_key_id", "AWS access key ID", required=False),
-        CredentialField("aws_secret_access_key", "AWS secret access key", secret=True, required=False),
-        CredentialField("aws_session_token", "AWS session token", secret=True, required=False),
-        CredentialField("aws_region", "AWS region"),
+        *AWS_FIELDS,
     ),
     price_source="aws",
+    token=_token,
     sign=_sign,
 )

@@ -1,6 +1,7 @@
 """DeepBricks: OpenAI's shape.  Source: https://deepbricks.ai/docs"""
 
-from data_plane.providers._openai_like import bearer, chat, listing
+from data_plane.providers._openai_like import bearer, chat
+from data_plane.providers._openai_media import image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -10,6 +11,6 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": chat("deepbricks"),
-        "image": listing("deepbricks", "/images/generations"),
+        "image": image("deepbricks"),
     },
 )

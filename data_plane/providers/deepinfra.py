@@ -1,6 +1,7 @@
 """DeepInfra: OpenAI's shape.  Source: https://deepinfra.com/docs/openai_api"""
 
-from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
+from data_plane.providers._openai_media import forms, image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -12,6 +13,8 @@ PROVIDER = Provider(
         "chat": chat("deepinfra"),
         "complete": complete("deepinfra"),
         "embed": listing("deepinfra", "/embeddings"),
-        "image": listing("deepinfra", "/images/generations"),
+        "image": image("deepinfra"),
+        "speech": speech("deepinfra"),
+        **forms("deepinfra", "transcribe", "translate", "edit_image", "vary_image"),
     },
 )

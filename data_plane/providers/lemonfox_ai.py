@@ -1,6 +1,7 @@
 """Lemonfox: OpenAI's shape.  Source: https://www.lemonfox.ai/apis"""
 
-from data_plane.providers._openai_like import bearer, chat, listing, speech
+from data_plane.providers._openai_like import bearer, chat, speech
+from data_plane.providers._openai_media import forms, image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -10,7 +11,8 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": chat("lemonfox-ai"),
-        "image": listing("lemonfox-ai", "/images/generations"),
+        "image": image("lemonfox-ai"),
         "speech": speech("lemonfox-ai"),
+        **forms("lemonfox-ai", "transcribe"),
     },
 )

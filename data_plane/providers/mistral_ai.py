@@ -5,6 +5,7 @@ from typing import Final
 
 from data_plane.core.types import CallFacts, Json
 from data_plane.providers._openai_like import bearer, chat, listing
+from data_plane.providers._openai_media import forms, moderation
 from data_plane.providers.base import Operation, Provider
 
 _NAMES: Final = {"seed": "random_seed", "max_completion_tokens": "max_tokens"}
@@ -35,6 +36,9 @@ PROVIDER = Provider(
     operations={
         "chat": _own_words(chat("mistral-ai")),
         "embed": listing("mistral-ai", "/embeddings"),
+        "moderate": moderation("mistral-ai"),
+        "ocr": listing("mistral-ai", "/ocr", holds="pages"),
+        **forms("mistral-ai", "transcribe"),
     },
     price_source="mistral",
 )

@@ -1,6 +1,7 @@
 """Nebius AI Studio: OpenAI's shape.  Source: https://docs.nebius.com/studio/inference/api"""
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._openai_media import image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -12,6 +13,6 @@ PROVIDER = Provider(
         "chat": chat("nebius"),
         "complete": complete("nebius"),
         "embed": listing("nebius", "/embeddings"),
-        "image": listing("nebius", "/images/generations"),
+        "image": image("nebius"),
     },
 )

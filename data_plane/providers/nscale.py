@@ -1,6 +1,7 @@
 """Nscale: OpenAI's shape.  Source: https://docs.nscale.com"""
 
-from data_plane.providers._openai_like import bearer, chat, listing
+from data_plane.providers._openai_like import bearer, chat
+from data_plane.providers._openai_media import image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -10,6 +11,6 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": chat("nscale"),
-        "image": listing("nscale", "/images/generations"),
+        "image": image("nscale"),
     },
 )

@@ -2,6 +2,7 @@
 
 from data_plane.core.types import CallFacts
 from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
+from data_plane.providers._openai_media import forms, image, moderation
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
@@ -22,8 +23,10 @@ PROVIDER = Provider(
         "complete": complete("openai"),
         "responses": native_responses("openai"),
         "embed": listing("openai", "/embeddings"),
-        "image": listing("openai", "/images/generations"),
+        "image": image("openai"),
         "speech": speech("openai"),
+        "moderate": moderation("openai"),
+        **forms("openai", "transcribe", "translate", "edit_image", "vary_image"),
     },
     caller_headers=("openai-organization", "openai-project", "openai-beta"),
     credential=(

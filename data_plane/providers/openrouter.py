@@ -14,5 +14,6 @@ PROVIDER = Provider(
         "responses": native_responses("openrouter"),
         "complete": complete("openrouter"),
         "embed": listing("openrouter", "/embeddings"),
+        "rerank": listing("openrouter", "/rerank", holds="results"),
     },
 )

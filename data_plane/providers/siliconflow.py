@@ -1,6 +1,7 @@
 """SiliconFlow: OpenAI's shape.  Source: https://docs.siliconflow.cn/en/api-reference"""
 
-from data_plane.providers._openai_like import bearer, chat, listing
+from data_plane.providers._openai_like import bearer, chat, listing, speech
+from data_plane.providers._openai_media import forms, image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -11,6 +12,9 @@ PROVIDER = Provider(
     operations={
         "chat": chat("siliconflow"),
         "embed": listing("siliconflow", "/embeddings"),
-        "image": listing("siliconflow", "/images/generations"),
+        "image": image("siliconflow"),
+        "rerank": listing("siliconflow", "/rerank", holds="results"),
+        "speech": speech("siliconflow"),
+        **forms("siliconflow", "transcribe"),
     },
 )

@@ -1,6 +1,7 @@
 """Together AI: OpenAI's shape.  Source: https://docs.together.ai/reference/chat-completions-1"""
 
-from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
+from data_plane.providers._openai_media import forms, image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -12,7 +13,10 @@ PROVIDER = Provider(
         "chat": chat("together-ai"),
         "complete": complete("together-ai"),
         "embed": listing("together-ai", "/embeddings"),
-        "image": listing("together-ai", "/images/generations"),
+        "image": image("together-ai"),
+        "speech": speech("together-ai"),
+        "rerank": listing("together-ai", "/rerank", holds="results"),
+        **forms("together-ai", "transcribe", "translate"),
     },
     price_source="together",
 )

@@ -9,7 +9,7 @@ from data_plane.core.types import CallFacts, Json
 from data_plane.providers._gemini_answer import read_google_fault
 from data_plane.providers._gemini_embeddings import decode_embeddings, encode_content, encode_instances
 from data_plane.providers._gemini_stream import CandidateDecoder
-from data_plane.providers._google_auth import ACCOUNT, TOKEN_URL, service_account_token
+from data_plane.providers._google_auth import ACCOUNT, AUTH_TYPE, TOKEN_URL, google_token
 from data_plane.providers._openai_like import bearer, usage_of
 from data_plane.providers._vertex_chat import vertex_chat
 from data_plane.providers._vertex_models import Tongue, find_model
@@ -60,10 +60,11 @@ PROVIDER = Provider(
     credential=(
         CredentialField("vertex_project_id", "Project id"),
         CredentialField("vertex_region", "Region, or global"),
-        CredentialField(ACCOUNT, "Service account (JSON)", secret=True, required=False),
+        CredentialField(AUTH_TYPE, "Sign-in: empty, or workload (the gateway's own account)", required=False),
+        CredentialField(ACCOUNT, "Service, user or external account (JSON)", secret=True, required=False),
         CredentialField("key", "Access token, in place of a service account", secret=True, required=False),
     ),
     price_source="google",
-    token=service_account_token,
+    token=google_token,
     hosts=(TOKEN_URL.removesuffix("/token"),),
 )

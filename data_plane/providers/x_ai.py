@@ -1,6 +1,7 @@
 """xAI: OpenAI's shape.  Source: https://docs.x.ai/docs/api-reference"""
 
-from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._openai_like import bearer, chat, complete
+from data_plane.providers._openai_media import image
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import Provider
 
@@ -13,6 +14,7 @@ PROVIDER = Provider(
         "chat": chat("x-ai"),
         "responses": native_responses("x-ai"),
         "complete": complete("x-ai"),
-        "image": listing("x-ai", "/images/generations"),
+        "image": image("x-ai"),
+        "edit_image": image("x-ai", "/images/edits"),
     },
 )

@@ -56,6 +56,17 @@ def _unusable_configs(snapshot: Snapshot) -> list[str]:
     return found
 
 
+def _unusable_providers(snapshot: Snapshot) -> list[str]:
+    found = []
+    for row_id, _ in snapshot.custom_providers.raw():
+        organisation, _, slug = row_id.partition("/")
+        try:
+            snapshot.custom_provider(organisation, slug)
+        except Quarantined:
+            found.append(row_id)
+    return found
+
+
 def _unusable_secrets(snapshot: Snapshot) -> list[str]:
     """Open one secret of each key: a canary for a lost or wrong sealing key."""
     seen: set[str] = set()
@@ -88,6 +99,7 @@ def examine(manifest: Manifest, blobs: Mapping[str, bytes], opener: SecretOpener
             raise BundleRejected("schema_invalid", "an essential row is not valid", section=name, item=faulty[0])
         quarantined += [f"{name}/{row_id}" for row_id in faulty]
     quarantined += [f"configs/{row_id}" for row_id in _unusable_configs(snapshot)]
+    quarantined += [f"custom_providers/{row_id}" for row_id in _unusable_providers(snapshot)]
     quarantined = list(dict.fromkeys(quarantined))
     if len(quarantined) > 1 and len(quarantined) > total * MAX_FAULTY_SHARE:
         raise BundleRejected("schema_invalid", f"{len(quarantined)} of {total} rows are not valid", item=quarantined[0])

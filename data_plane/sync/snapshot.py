@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
+from data_plane.providers._custom import build_provider
+from data_plane.providers.base import Provider
 from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.tables import EmptyTable, Table
 from shared.bundle.model import Identity, Manifest
+from shared.errors import Quarantined
 from shared.pricing import PriceBook
 from shared.routing.compile import compile_plan
 from shared.routing.plan import Plan
@@ -21,6 +24,7 @@ from shared.schema.config import parse_config
 from shared.schema.rows import (
     ApiKeyRow,
     ConfigRow,
+    CustomProviderRow,
     GatewayPolicyRow,
     OrgRow,
     ProviderPricesRow,
@@ -33,6 +37,7 @@ KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "orgs": OrgRow,
     "workspaces": WorkspaceRow,
     "api_keys": ApiKeyRow,
+    "custom_providers": CustomProviderRow,
     "virtual_keys": VirtualKeyRow,
     "secrets": SecretRow,
     "configs": ConfigRow,
@@ -52,6 +57,7 @@ class Snapshot:
     orgs: Table[OrgRow]
     workspaces: Table[WorkspaceRow]
     api_keys: Table[ApiKeyRow]
+    custom_providers: Table[CustomProviderRow]
     virtual_keys: Table[VirtualKeyRow]
     secrets: Table[SecretRow]
     configs: Table[ConfigRow]
@@ -60,6 +66,7 @@ class Snapshot:
     opener: SecretOpener
     price_book: PriceBook
     _plans: dict[str, Plan] = field(default_factory=dict)
+    _built: dict[str, Provider] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -78,6 +85,24 @@ class Snapshot:
             plan = compile_plan(parse_config(row.body), slug=row.slug, version=row.version, key=key)
             self._plans[row_id] = plan
         return plan
+
+    def custom_provider(self, organisation: str, slug: str) -> Provider | None:
+        """Return the provider that an organisation added as `slug`, None when there is none; built on first use.
+
+        Raises Quarantined for a row that cannot be used.
+        """
+        row_id = f"{organisation}/{slug}"
+        provider = self._built.get(row_id)
+        if provider is None:
+            row = self.custom_providers.get(row_id)
+            if row is None:
+                return None
+            try:
+                provider = build_provider(row)
+            except ValueError:
+                raise Quarantined(f"The custom provider {slug} is not valid.") from None
+            self._built[row_id] = provider
+        return provider
 
 
 def build_snapshot(
@@ -102,8 +127,10 @@ def build_snapshot(
             tables[name] = Table(name, kind, section, blobs)
     kept = previous is not None and previous.prices is tables["prices"]
     book = previous.price_book if previous is not None and kept else PriceBook(tables["prices"])
+    same = previous is not None and previous.custom_providers is tables["custom_providers"]
+    built = previous._built if previous is not None and same else {}  # noqa: SLF001 -- handed on to its own kind
     identity = Identity(manifest.org, manifest.group)
-    return Snapshot(identity, manifest.version, **tables, opener=opener, price_book=book)
+    return Snapshot(identity, manifest.version, **tables, opener=opener, price_book=book, _built=built)
 
 
 class Holder:

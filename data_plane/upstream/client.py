@@ -13,7 +13,7 @@ from data_plane.core.parts import LARGE_BYTES, Part
 from data_plane.core.types import UpstreamRequest
 from data_plane.upstream.connection import Connection
 from data_plane.upstream.pool import Origin, Pool
-from data_plane.upstream.ssrf import AddressRefused
+from data_plane.upstream.ssrf import AddressRefused, MayReach
 from data_plane.upstream.upload import FramedUpload, stated_length
 from shared.errors import (
     ConnectTimeout,
@@ -23,6 +23,7 @@ from shared.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from shared.hosts import may_connect
 
 CONNECT_TIMEOUT_S: Final = 10.0
 #: How long a provider may be silent before its head, and between two pieces of a body, unless a timeout is set.
@@ -144,8 +145,14 @@ def _upload_head(call: UpstreamRequest, upload: FramedUpload, host: str, path: s
 class UpstreamClient:
     """Calls to providers, over connections that all requests of this process share."""
 
-    def __init__(self, trusted_hosts: Collection[str], *, silence_s: float = SILENCE_TIMEOUT_S) -> None:
-        self._pool = Pool(trusted_hosts, connect_s=CONNECT_TIMEOUT_S, silence_s=silence_s)
+    def __init__(
+        self,
+        trusted_hosts: Collection[str],
+        *,
+        silence_s: float = SILENCE_TIMEOUT_S,
+        may_reach: MayReach = may_connect,
+    ) -> None:
+        self._pool = Pool(trusted_hosts, connect_s=CONNECT_TIMEOUT_S, silence_s=silence_s, may_reach=may_reach)
 
     async def send(self, call: UpstreamRequest) -> UpstreamResponse:
         """Return the provider's answer as soon as its head is there, also when that is before the end of an upload.

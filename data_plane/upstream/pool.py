@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from data_plane.upstream.connection import Connection
-from data_plane.upstream.ssrf import AddressRefused, GuardedResolver
+from data_plane.upstream.ssrf import AddressRefused, GuardedResolver, MayReach
 from shared.hosts import may_connect, parse_address
 
 IDLE_S: Final = 30.0
@@ -39,12 +39,14 @@ class Pool:
         connect_s: float,
         silence_s: float,
         clock: Callable[[], float] = time.monotonic,
+        may_reach: MayReach = may_connect,
     ) -> None:
         self._trusted = trusted
+        self._may_reach = may_reach
         self._connect_s = connect_s
         self._silence_s = silence_s
         self._clock = clock
-        self._resolver = GuardedResolver(trusted)
+        self._resolver = GuardedResolver(trusted, may_reach)
         self._resolved: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._idle: dict[Origin, deque[tuple[float, Connection]]] = {}
         self._sweep_at = clock() + IDLE_S
@@ -104,7 +106,7 @@ class Pool:
     async def _addresses(self, origin: Origin) -> list[str]:
         literal = parse_address(origin.host)
         if literal is not None:
-            if not may_connect(origin.host, literal, self._trusted):
+            if not self._may_reach(origin.host, literal, self._trusted):
                 raise AddressRefused("the address is not allowed")
             return [str(literal)]
         known = self._resolved.get((origin.host, origin.port))

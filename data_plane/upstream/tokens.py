@@ -1,29 +1,22 @@
-"""Changes credentials for short-lived tokens, once for all requests that need the same one.
+"""Changes credentials for short-lived tokens, once for all requests that need the same one (see `renewed.py`)."""
 
-A token is asked for again a minute before it ends.  While one request asks, the others wait for its answer; a refusal
-is remembered for a moment, so that a wrong credential does not become a flood at the provider's door.
-"""
-
-import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from data_plane.core.types import TokenAsk, UpstreamRequest
 from data_plane.upstream.client import UpstreamClient
-from shared.errors import GatewayError, UpstreamInvalid
+from data_plane.upstream.renewed import Renewed
+from shared.errors import UpstreamInvalid
 from shared.redact import Secret
 
 TIMEOUT_MS: Final = 10_000
 MAX_BYTES: Final = 256 * 1024
 EARLY_S: Final = 60.0
-REFUSED_S: Final = 5.0
 DEFAULT_LIFE_S: Final = 300.0
-MOST: Final = 1000
 
 
 class TokenRefused(UpstreamInvalid):
@@ -32,10 +25,20 @@ class TokenRefused(UpstreamInvalid):
     code = "upstream_token_refused"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    until_s: float
-    token: Secret | None
+def _refused() -> TokenRefused:
+    return TokenRefused("The provider's token service did not accept the credential.")
+
+
+def read_token(content: bytes) -> tuple[Secret, float]:
+    """Return the token of an OAuth answer and how many seconds it holds; raises TokenRefused for what is none."""
+    try:
+        told: Any = msgspec.json.decode(content)
+        token, life_s = told["access_token"], float(told.get("expires_in", DEFAULT_LIFE_S))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise _refused() from None
+    if not isinstance(token, str) or not token or not life_s < float("inf"):
+        raise _refused()
+    return Secret(token), life_s
 
 
 class Tokens:
@@ -43,41 +46,14 @@ class Tokens:
 
     def __init__(self, client: UpstreamClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._clock = clock
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[Secret]] = {}
+        self._renewed: Renewed[Secret] = Renewed(_refused, clock, early_s=EARLY_S)
 
     async def get(self, ask: TokenAsk) -> Secret:
         """Return a token that holds for a minute at least; raises TokenRefused, or as `UpstreamClient.send` does."""
-        held = self._held.get(ask.key)
-        if held is not None and held.until_s > self._clock():
-            if held.token is None:
-                raise TokenRefused(_REFUSED)
-            return held.token
-        asking = self._asking.get(ask.key)
-        if asking is None:
-            asking = asyncio.create_task(self._ask(ask))
-            self._asking[ask.key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(ask.key, None))
-        # A caller that leaves must not take the answer from those who wait beside it.
-        return await asyncio.shield(asking)
+        return await self._renewed.get(ask.key, partial(self.fetch, ask))
 
-    async def _ask(self, ask: TokenAsk) -> Secret:
-        try:
-            token, life_s = await self._fetch(ask)
-        except GatewayError:
-            self._hold(ask.key, _Held(self._clock() + REFUSED_S, None))
-            raise
-        self._hold(ask.key, _Held(self._clock() + max(1.0, life_s - EARLY_S), token))
-        return token
-
-    def _hold(self, key: str, held: _Held) -> None:
-        self._held[key] = held
-        self._held.move_to_end(key)
-        if len(self._held) > MOST:
-            self._held.popitem(last=False)
-
-    async def _fetch(self, ask: TokenAsk) -> tuple[Secret, float]:
+    async def fetch(self, ask: TokenAsk) -> tuple[Secret, float]:
+        """Return a new token and how many seconds it holds; raises as `get` does."""
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json", **ask.headers}
         request = UpstreamRequest(ask.url, headers, ask.form, stream=False, timeout_ms=TIMEOUT_MS)
         response = await self._client.send(request)
@@ -86,13 +62,5 @@ class Tokens:
         finally:
             response.close()
         if not 200 <= response.status < 300:
-            raise TokenRefused(_REFUSED)
-        try:
-            told: Any = msgspec.json.decode(content)
-            life_s = float(told.get("expires_in", DEFAULT_LIFE_S))
-            return Secret(told["access_token"]), life_s
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
-            raise TokenRefused(_REFUSED) from None
-
-
-_REFUSED: Final = "The provider's token service did not accept the credential."
+            raise _refused()
+        return read_token(content)

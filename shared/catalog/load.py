@@ -24,10 +24,29 @@ class ProviderEntry(msgspec.Struct, frozen=True):
 
 class _Catalog(msgspec.Struct, frozen=True):
     providers: dict[str, ProviderEntry]
+    operations: dict[str, str]
+    usual: tuple[str, ...]
+
+
+@cache
+def _catalog() -> _Catalog:
+    """Read the file: it is part of the release, so once for each process."""
+    raw = files("shared.catalog").joinpath("catalog.json").read_bytes()
+    return msgspec.json.decode(raw, type=_Catalog)
 
 
 @cache
 def providers() -> Mapping[str, ProviderEntry]:
-    """Return every provider by id.  The file is part of the release, so it is read once for each process."""
-    raw = files("shared.catalog").joinpath("catalog.json").read_bytes()
-    return MappingProxyType(msgspec.json.decode(raw, type=_Catalog).providers)
+    """Return every provider by id."""
+    return MappingProxyType(_catalog().providers)
+
+
+@cache
+def operations() -> Mapping[str, str]:
+    """Return the operations that a custom provider may have, each with its usual path below the base URL."""
+    return MappingProxyType(_catalog().operations)
+
+
+def usual_operations() -> tuple[str, ...]:
+    """Return the operations that a custom provider has when nothing is said."""
+    return _catalog().usual

@@ -85,6 +85,8 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     tok_out: int = 0
     tok_out_reasoning: int = 0
     usage_source: Literal["provider", "estimated", "none"] = "none"
+    # what is not in the columns above: audio tokens (parts of the totals), images, milliseconds, characters, searches
+    units: dict[str, int] = {}
     # money
     cost_nano: int | None = None
     price_id: str | None = None

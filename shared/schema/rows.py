@@ -13,7 +13,9 @@ import msgspec
 PayloadPolicy = Literal["full", "metrics", "gateway"]
 
 #: Section names in the order in which they are rendered and validated.
-SECTIONS = ("orgs", "workspaces", "api_keys", "virtual_keys", "secrets", "configs", "prices", "gateway")
+SECTIONS = (
+    "orgs", "workspaces", "api_keys", "custom_providers", "virtual_keys", "secrets", "configs", "prices", "gateway",
+)  # fmt: skip
 
 
 class OrgRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,6 +57,55 @@ class ApiKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     config: str | None = None
     allow_config_override: bool = True
     metadata: dict[str, str] = {}
+
+
+class AuthRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a custom provider takes its credential: in the header `header` (lower case), behind `prefix`."""
+
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+
+class ParameterMap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a request in OpenAI's words differs from what a custom provider takes; all names are top-level and OpenAI's.
+
+    `refuse`: a request with one is answered with 400; `drop`: left out; `defaults`: put in where the request says
+    nothing; `rename`: sent under another name.  They are applied in this order.
+    """
+
+    rename: dict[str, str] = {}
+    drop: tuple[str, ...] = ()
+    defaults: dict[str, Any] = {}
+    refuse: tuple[str, ...] = ()
+
+
+class EndpointRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation of a custom provider; None: the usual path, and the parameters of the provider as a whole."""
+
+    path: str | None = None
+    parameters: ParameterMap | None = None
+
+
+class CustomProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A provider that an organisation added: a host that speaks OpenAI's API, in its own dialect of it.
+
+    Row id `<organisation uuid>/<slug>`; a provider of the release with the id `slug` comes before it.  `auth` None: it
+    takes no credential.  `endpoints` are by operation; a gateway leaves out those that it does not know.
+    `streams_usage`: it understands `stream_options.include_usage`.  `price_source` names its price list.
+    """
+
+    id: str
+    org: str
+    slug: str
+    base_url: str
+    name: str = ""
+    auth: AuthRow | None = AuthRow()
+    headers: dict[str, str] = {}
+    endpoints: dict[str, EndpointRow] = {}
+    parameters: ParameterMap = ParameterMap()
+    streams_usage: bool = True
+    price_source: str | None = None
+    uid: str = ""
 
 
 class VirtualKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,7 @@ MAY_REVEAL = {
     "control_plane/vault/services.py": "encrypts a provider key for the database, and masks it",
     "data_plane/providers/_anthropic_like.py": "puts the provider key into the upstream header",
     "data_plane/providers/_aws.py": "signs a request with an account's secret",
+    "data_plane/providers/_custom.py": "puts the provider key into the header that the provider's row names",
     "data_plane/providers/_azure.py": "puts the provider key into the upstream header",
     "data_plane/providers/_google_auth.py": "signs a claim with a service account's key",
     "data_plane/providers/_oauth.py": "puts an application's secret into the form that gets a token",

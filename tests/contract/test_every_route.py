@@ -110,13 +110,13 @@ async def test_an_unlisted_path_reaches_the_provider_as_it_came(tmp_path, path, 
 
 async def test_a_body_goes_through_byte_for_byte(tmp_path):
     raw = b'{ "input" : [1.0, "\\u00e4"],  "model":"gpt-4o" }'
-    _, _, _, seen, _ = await sent(tmp_path, "/v1/moderations", raw, script=[Reply(json={})], headers=NAMED)
+    _, _, _, seen, _ = await sent(tmp_path, "/v1/unlisted", raw, script=[Reply(json={})], headers=NAMED)
     assert seen[0].body == raw
 
 
 async def test_a_slug_in_the_model_names_the_provider_and_stays_here(tmp_path):
     raw = b'{"model":"@main/gpt-4o","input":"x"}'
-    _, _, _, seen, _ = await sent(tmp_path, "/v1/moderations", raw, script=[Reply(json={})])
+    _, _, _, seen, _ = await sent(tmp_path, "/v1/unlisted", raw, script=[Reply(json={})])
     assert seen[0].json == {"model": "gpt-4o", "input": "x"}
 
 
@@ -152,7 +152,7 @@ async def test_what_can_be_sent_again_is_retried_and_falls_back(tmp_path, monkey
     config = json.dumps({"virtual_key": "main", "retry": {"attempts": 1}})
     script = [Reply(503, json={}), Reply(json={"ok": 1})]
     status, _, headers, seen, _ = await sent(
-        tmp_path, "/v1/moderations", b'{"input":"x"}', script=script, headers={"x-portkey-config": config}
+        tmp_path, "/v1/unlisted", b'{"input":"x"}', script=script, headers={"x-portkey-config": config}
     )
     assert (status, headers["x-portkey-retry-attempt-count"], len(seen)) == (200, "1", 2)
 
@@ -217,7 +217,7 @@ async def test_without_a_key_nothing_is_forwarded(tmp_path):
 
 
 async def test_malformed_json_is_refused_as_everywhere(tmp_path):
-    status, body, _, seen, _ = await sent(tmp_path, "/v1/moderations", b"{nope", headers=NAMED)
+    status, body, _, seen, _ = await sent(tmp_path, "/v1/unlisted", b"{nope", headers=NAMED)
     assert (status, orjson.loads(body)["error"]["code"], seen) == (400, "invalid_json", [])
 
 

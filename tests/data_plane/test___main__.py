@@ -36,7 +36,10 @@ def test_a_setting_that_cannot_be_used_ends_the_process_with_one_sentence(argume
 
 def test_the_catalogue_tells_of_every_provider_and_of_no_secret(capsys):
     print_catalog()
-    told = json.loads(capsys.readouterr().out)["providers"]
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["operations"]["chat"] == "/chat/completions"
+    assert set(whole["usual"]) < set(whole["operations"])
+    told = whole["providers"]
     assert set(told) == set(load_providers())
     for provider in told.values():
         assert set(provider) == {

@@ -1,6 +1,6 @@
 import orjson
 
-from shared.schema.rows import OrgRow
+from shared.schema.rows import CustomProviderRow, OrgRow
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import at, gateway, pointed_at
 from tests.fakes.provider import FakeProvider, Reply
@@ -72,3 +72,14 @@ async def test_saved_only_mode_holds_for_the_list_of_models_too(tmp_path):
     async with FakeProvider() as fake, gateway(tmp_path, orgs=orgs, **at(fake)) as gw:
         status, body, _ = await gw.get("/v1/models", {"x-portkey-provider": "openai"})
         assert (status, orjson.loads(body)["error"]["code"], fake.seen) == (400, "inline_provider_blocked", [])
+
+
+async def test_a_custom_provider_is_asked_for_its_models_and_left_out_when_it_cannot_be_used(tmp_path):
+    async with FakeProvider([Reply(json={"data": [{"id": "acme-large"}]})]) as fake:
+        fields = {"org": kit.ORG, "base_url": fake.base_url}
+        good = CustomProviderRow(id=f"{kit.ORG}/good", slug="good", headers={"x-region": "eu"}, **fields)
+        bad = CustomProviderRow(id=f"{kit.ORG}/bad", slug="bad", headers={"host": "x"}, **fields)
+        rows = [kit.virtual_key(f"my-{slug}", provider=slug, secret=None) for slug in ("good", "bad")]
+        async with gateway(tmp_path, custom_providers=[good, bad], virtual_keys=rows) as gw:
+            assert ids((await gw.get("/v1/models"))[1]) == ["@my-good/acme-large"]
+        assert [seen.headers["x-region"] for seen in fake.seen] == ["eu"]

@@ -120,7 +120,9 @@ async def test_a_record_of_a_stream_has_the_whole_text_put_together():
 
 async def test_tokens_that_nobody_counted_are_told_as_such():
     record, _, _ = await settled(reply(usage=None))
-    assert (record.usage_source, record.cost_nano, record.price_status) == ("none", None, "unpriced")
+    assert (record.usage_source, record.price_status) == ("estimated", "priced")
+    assert record.tok_in > 0
+    assert record.tok_out > 0
 
 
 async def test_a_failed_answer_costs_nothing_and_has_its_error():

@@ -3,12 +3,12 @@ import time
 import pytest
 
 from data_plane.core.job import Choice, Job, Principal, Raw
-from data_plane.pipeline.target import UnknownProvider, locate
+from data_plane.pipeline.target import UnknownProvider, find_provider, locate, operation_of
 from data_plane.providers.registry import load_providers
 from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
 from shared.redact import Secret
 from shared.routing.plan import DEFAULT_PLAN, Target
-from shared.schema.rows import OrgRow, WorkspaceRow
+from shared.schema.rows import CustomProviderRow, OrgRow, WorkspaceRow
 from tests.data_plane import kit
 
 PROVIDERS = load_providers()
@@ -395,3 +395,81 @@ def test_a_header_replaces_a_plain_setting_of_an_account_and_no_sealed_one():
 def test_settings_in_headers_are_for_the_provider_that_the_headers_name(target, told):
     choice = Choice(virtual_key="main", settings={"openai_project": "header"})
     assert ("openai_project" in find(target, choice=choice).facts.settings) is told
+
+
+# providers that the organisation added
+
+
+def added(slug, base_url="https://api.acme.example/v1", **fields):
+    return CustomProviderRow(id=f"{kit.ORG}/{slug}", org=kit.ORG, slug=slug, base_url=base_url, **fields)
+
+
+def with_added(*rows, secret=None, key=None):
+    """Return a snapshot with custom providers, and with the virtual key `mine` of the first."""
+    mine = kit.virtual_key("mine", provider=rows[0].slug, secret=secret.id if secret else None, **(key or {}))
+    return kit.snapshot(custom_providers=rows, virtual_keys=[mine], secrets=[secret] if secret else [])
+
+
+@pytest.mark.parametrize("how", [
+    {"model": "@mine/m"}, {"choice": Choice(provider="acme", key=Secret("k"))}, {"target": {"provider": "acme"}}, {"target": {"virtual_key": "mine"}},
+])  # fmt: skip
+def test_a_provider_that_the_organisation_added_is_found_however_it_is_named(how):
+    place = find(**how, snapshot=with_added(added("acme")))
+    assert (place.provider.id, place.base_url, place.facts.model) == ("acme", "https://api.acme.example/v1", "m")
+
+
+def test_a_provider_of_the_release_comes_before_one_that_was_added_under_its_name():
+    snapshot = with_added(added("openai"))
+    assert find_provider("openai", kit.ORG, snapshot, PROVIDERS) is PROVIDERS["openai"]
+    assert find(model="@mine/m", snapshot=snapshot).base_url == "https://api.openai.com/v1"
+
+
+def test_a_provider_that_is_newer_than_the_snapshot_is_told_apart_from_no_provider():
+    with pytest.raises(UnknownProvider):
+        find(choice=Choice(provider="acme"))
+    with pytest.raises(BadRequest) as raised:
+        find()
+    assert not isinstance(raised.value, UnknownProvider)
+
+
+@pytest.mark.parametrize(("base_url", "hosts", "refused"), [
+    ("https://api.acme.example/v1", ("api.acme.example",), False), ("https://api.acme.example:8443/v2", ("api.acme.example",), False),
+    ("https://elsewhere.example/v1", ("api.acme.example",), True), ("http://api.acme.example/v1", ("api.acme.example",), False),
+])  # fmt: skip
+def test_a_key_goes_to_the_host_of_a_custom_provider_that_it_was_sealed_for_and_to_no_other(base_url, hosts, refused):
+    secret = kit.sealed_row("secret-2", hosts=hosts)
+    snapshot = with_added(added("acme", base_url), secret=secret)
+    if refused:
+        with pytest.raises(Forbidden):
+            find(model="@mine/m", snapshot=snapshot)
+    else:
+        assert find(model="@mine/m", snapshot=snapshot).base_url == base_url
+
+
+def test_a_key_whose_custom_provider_is_encrypted_is_not_sent_in_plain_text():
+    secret = kit.sealed_row("secret-2", hosts=("api.acme.example",))
+    with pytest.raises(Forbidden):
+        find(
+            model="@mine/m",
+            choice=Choice(custom_host="http://api.acme.example/v1"),
+            snapshot=with_added(added("acme"), secret=secret),
+        )
+
+
+@pytest.mark.parametrize("base_url", ["http://169.254.169.254/v1", "https://10.0.0.1/v1", "https://{x}.example/v1", "https://u:p@a.example"])
+def test_the_address_of_a_custom_provider_is_judged_as_a_custom_host_is(base_url):
+    with pytest.raises(BadRequest, match="Invalid custom host"):
+        find(model="@mine/m", snapshot=with_added(added("acme", base_url)))
+
+
+def test_a_custom_provider_that_cannot_be_used_is_refused_to_who_names_it():
+    snapshot = with_added(added("acme"), added("bad", headers={"host": "x"}))
+    with pytest.raises(Quarantined):
+        find(choice=Choice(provider="bad"), snapshot=snapshot)
+    assert find(model="@mine/m", snapshot=snapshot).provider.id == "acme"
+
+
+@pytest.mark.parametrize("operation", ["messages", "responses"])
+def test_what_a_chat_can_stand_for_works_with_a_custom_provider(operation):
+    place = find(model="@mine/m", operation=operation, snapshot=with_added(added("acme")))
+    assert place.operation.path == "/chat/completions"

@@ -1,7 +1,10 @@
 """What a provider that speaks OpenAI's API is held to: address, key, bodies both ways, stream, price list."""
 
+from email.parser import BytesParser as Parser
+
 import orjson
 
+from data_plane.core.form import FormFile
 from data_plane.core.job import Choice, Job
 from data_plane.core.types import CallFacts, Credential, Usage
 from data_plane.pipeline.encode import upstream_request
@@ -13,17 +16,34 @@ from shared.trace import Trace
 
 PATHS = {
     "chat": "/chat/completions", "complete": "/completions", "embed": "/embeddings", "image": "/images/generations",
-    "speech": "/audio/speech", "responses": "/responses",
+    "speech": "/audio/speech", "responses": "/responses", "rerank": "/rerank", "moderate": "/moderations", "ocr": "/ocr",
+    "transcribe": "/audio/transcriptions", "translate": "/audio/translations", "edit_image": "/images/edits",
+    "vary_image": "/images/variations",
 }  # fmt: skip
 BODIES = {
     "chat": {"messages": [{"role": "user", "content": "hi"}], "top_k": 5}, "complete": {"prompt": "hi"}, "embed": {"input": "hi"},
     "image": {"prompt": "a cat"}, "speech": {"input": "hi", "voice": "x"}, "responses": {"input": "hi"},
+    "rerank": {"query": "hi", "documents": ["a", "b"]}, "moderate": {"input": "hi"}, "ocr": {"document": {"type": "document_url"}},
+    "transcribe": {"file": FormFile("a.mp3", "audio/mpeg", b"\x00\xff"), "temperature": "0"},
+    "translate": {"file": FormFile("a.mp3", "audio/mpeg", b"\x00\xff")},
+    "edit_image": {"prompt": "a hat", "image[]": [FormFile("1.png", "image/png", b"1"), FormFile("2.png", "", b"2")]},
+    "vary_image": {"image": FormFile("1.png", "image/png", b"1")},
 }  # fmt: skip
 ANSWERS = {
-    "chat": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}}]}, "complete": {"choices": [{"text": "ho"}]},
-    "embed": {"data": [{"embedding": [0.1]}]}, "image": {"data": [{"url": "https://x.example/1.png"}]},
+    "chat": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}}]},
+    "complete": {"choices": [{"text": "ho"}]},
+    "embed": {"data": [{"embedding": [0.1]}]},
+    "image": {"data": [{"url": "https://x.example/1.png"}]},
     "responses": {"output": []},
-}  # fmt: skip
+    "rerank": {"results": [{"index": 1, "relevance_score": 0.5}]},
+    "moderate": {"results": []},
+    "ocr": {"pages": []},
+    "transcribe": {"text": "ho"},
+    "translate": {"text": "ho"},
+    "edit_image": {"data": [{"b64_json": "aa"}]},
+    "vary_image": {"data": [{"b64_json": "aa"}]},
+}
+IMAGES = {"image", "edit_image", "vary_image"}  # fmt: skip
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 
 
@@ -38,6 +58,33 @@ def sent(provider, operation, *, stream=False):
     return upstream_request(place, Target("config"), job, Trace("t", "s", None, None), frozenset())
 
 
+def holds(request, body):
+    """Fail unless the request's body is `body`: as a form when there is a file in it, else as JSON."""
+    if not any(
+        isinstance(item, FormFile)
+        for value in body.values()
+        for item in ([value] if not isinstance(value, list) else value)
+    ):
+        assert orjson.loads(request.body) == body
+        return
+    told = Parser().parsebytes(
+        b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + b"".join(request.body)
+    )
+    assert told.get_content_type() == "multipart/form-data"
+    sent_fields = [
+        (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True))
+        for part in told.get_payload()
+    ]
+    meant = [(name, item) for name, value in body.items() for item in (value if isinstance(value, list) else [value])]
+    assert sorted(sent_fields, key=str) == sorted(
+        (
+            (name, item.name, item.content) if isinstance(item, FormFile) else (name, None, item.encode())
+            for name, item in meant
+        ),
+        key=str,
+    )
+
+
 def speaks_openai(provider_id, base_url, *operations):
     """Fail unless the provider does exactly `operations`, at `base_url`, as OpenAI does them."""
     provider = load_providers()[provider_id]
@@ -46,12 +93,13 @@ def speaks_openai(provider_id, base_url, *operations):
         request = sent(provider, name)
         assert request.url == base_url + PATHS[name]
         assert request.headers["authorization"] == "Bearer the-key"
-        assert orjson.loads(request.body) == {"model": "m", **BODIES[name]}
+        holds(request, {"model": "m", **BODIES[name]})
         if name != "speech":
             answer = provider.operations[name].decode(
                 {**ANSWERS[name], "usage": USAGE}, CallFacts("m", False, True, {}, {})
             )
-            assert (answer["provider"], provider.operations[name].usage(answer)) == (provider_id, Usage(3, 2))
+            counted = Usage(3, 2, images=1 if name in IMAGES else 0)
+            assert (answer["provider"], provider.operations[name].usage(answer)) == (provider_id, counted)
     assert orjson.loads(sent(provider, "chat", stream=True).body)["stream"] is True
     decoder = provider.operations["chat"].decoder(CallFacts("m", True, True, {}, {}, include_usage=True))
     chunks = [

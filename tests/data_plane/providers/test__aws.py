@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from data_plane.core.types import UpstreamRequest
 from data_plane.providers import _aws
-from data_plane.providers._aws import AwsKey, EventStreamSplitter, sign_request
+from data_plane.core.identity import AwsKey
+from data_plane.providers._aws import EventStreamSplitter, sign_request
 from shared.errors import UpstreamBroken
 from shared.redact import Secret
 from tests.fakes import aws

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from data_plane.core.types import CallFacts
 from data_plane.providers import _google_auth
-from data_plane.providers._google_auth import CredentialMalformed, api_key, service_account_token
+from data_plane.providers._google_auth import CredentialMalformed, api_key, google_token
 from shared.redact import Secret
 
 KEY = rsa.generate_private_key(65537, 2048)
@@ -62,7 +62,7 @@ def test_a_service_account_signs_who_it_is(where):
     held = Secret(account())
     key = {"key": held, "setting": None, "both": Secret("ya29.ready")}[where]
     settings = {} if where == "key" else {"vertex_service_account_json": held}
-    header, claims = statement(service_account_token(key, facts(**settings)))
+    header, claims = statement(google_token(key, facts(**settings)))
     assert (header["alg"], header["kid"]) == ("RS256", "k1")
     assert (claims["iss"], claims["scope"]) == ("gw@p.iam.example", "https://www.googleapis.com/auth/cloud-platform")
     assert claims["exp"] - claims["iat"] == 3600
@@ -71,38 +71,38 @@ def test_a_service_account_signs_who_it_is(where):
 @pytest.mark.parametrize("ago_s", [0, 1, 1799])
 def test_a_statement_holds_for_half_an_hour_at_least_and_is_not_of_the_future(clock, ago_s):
     clock[0] += ago_s
-    _, claims = statement(service_account_token(Secret(account()), facts()))
+    _, claims = statement(google_token(Secret(account()), facts()))
     assert claims["iat"] <= clock[0] <= claims["exp"] - 1800
 
 
 def test_the_account_cannot_say_where_it_is_sent():
-    assert service_account_token(Secret(account()), facts()).url == "https://oauth2.googleapis.com/token"
+    assert google_token(Secret(account()), facts()).url == "https://oauth2.googleapis.com/token"
 
 
 def test_one_statement_serves_many_requests_until_its_time_is_up(clock):
     held = Secret(account())
-    first = service_account_token(held, facts())
-    assert service_account_token(held, facts()) is first
+    first = google_token(held, facts())
+    assert google_token(held, facts()) is first
     clock[0] += 1800
-    later = service_account_token(held, facts())
+    later = google_token(held, facts())
     assert later.form != first.form
     assert later.key == first.key
 
 
 def test_accounts_have_tokens_of_their_own_under_names_that_tell_no_secret():
-    one, other = (service_account_token(Secret(account(client_email=name)), facts()) for name in ("a@x", "b@x"))
+    one, other = (google_token(Secret(account(client_email=name)), facts()) for name in ("a@x", "b@x"))
     assert one.key != other.key
     assert "PRIVATE" not in repr(one) + one.key
 
 
 def test_an_account_without_a_key_id_signs_without_one():
-    header, _ = statement(service_account_token(Secret(account(private_key_id=None)), facts()))
+    header, _ = statement(google_token(Secret(account(private_key_id=None)), facts()))
     assert "kid" not in header
 
 
 @pytest.mark.parametrize("key", [None, Secret(""), Secret("ya29.ready-token")])
 def test_a_ready_token_is_not_changed(key):
-    assert service_account_token(key, facts()) is None
+    assert google_token(key, facts()) is None
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,6 @@ def test_a_ready_token_is_not_changed(key):
 )  # fmt: skip
 def test_what_is_no_service_account_is_refused_without_repeating_it(text):
     with pytest.raises(CredentialMalformed) as raised:
-        service_account_token(None, facts(vertex_service_account_json=Secret(text)))
+        google_token(None, facts(vertex_service_account_json=Secret(text)))
     assert raised.value.message == "The credential is not the JSON key of a service account."
     assert raised.value.final is False

@@ -87,7 +87,7 @@ class TestUsage:
             "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 5, "cache_write_tokens": 7},
             "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": 2},
         }  # fmt: skip
-        assert read_usage(told) == Usage(100, 50, 60, 7, 30, 5, 2, "provider")
+        assert read_usage(told) == Usage(100, 50, 60, 7, 30, 5, 2)
 
     def test_newer_endpoints_count_in_their_own_words(self):
         told = {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 5,

@@ -15,7 +15,16 @@ def test_every_operation_is_found_below_the_deployment():
     assert named.pop("responses") == "/responses?api-version=2024-10-21"
     assert set(named.values()) == {
         f"/deployments/gpt-4o{path}?api-version=2024-10-21"
-        for path in ("/chat/completions", "/completions", "/embeddings", "/images/generations", "/audio/speech")
+        for path in (
+            "/chat/completions",
+            "/completions",
+            "/embeddings",
+            "/images/generations",
+            "/images/edits",
+            "/audio/speech",
+            "/audio/transcriptions",
+            "/audio/translations",
+        )
     }
 
 

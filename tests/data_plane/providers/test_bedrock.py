@@ -208,7 +208,7 @@ TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"properti
 OPTIONS = st.fixed_dictionaries({}, optional={
     "tools": st.just(TOOLS), "tool_choice": st.sampled_from(["auto", "none", "required"]), "stop": st.sampled_from(["a", ["b", ""]]),
     "max_tokens": st.integers(1, 9), "reasoning_effort": st.sampled_from(["none", "low", "max"]), "parallel_tool_calls": st.booleans(),
-    "temperature": st.sampled_from([0, 0.5]), "invented": st.integers(), "service_tier": st.sampled_from(["auto", "flex"]),
+    "temperature": st.sampled_from([0, 0.5]), "invented": st.integers(-(2**63), 2**63 - 1), "service_tier": st.sampled_from(["auto", "flex"]),
 })  # fmt: skip
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from data_plane.sync.activate import check_shrink, examine
 from shared.bundle.model import BundleRejected
+from shared.schema.rows import CustomProviderRow
 from tests.data_plane import kit
 
 
@@ -40,3 +41,19 @@ def test_the_list_of_quarantined_rows_is_bounded():
     }
     manifest, blobs = kit.bundle(1, raw=raw, configs=many)
     assert len(examine(manifest, blobs, kit.opener(), None).quarantined) == 100
+
+
+def test_a_custom_provider_that_cannot_be_built_is_quarantined_and_nothing_else_is():
+    fields = {"org": kit.ORG, "base_url": "https://a.example"}
+    good = CustomProviderRow(id=f"{kit.ORG}/good", slug="good", **fields)
+    bad = CustomProviderRow(id=f"{kit.ORG}/bad", slug="bad", headers={"host": "x"}, **fields)
+    verdict = examine(*kit.bundle(1, custom_providers=[good, bad]), kit.opener(), None)
+    assert verdict.quarantined == (f"custom_providers/{kit.ORG}/bad",)
+    assert verdict.snapshot.custom_provider(kit.ORG, "good").id == "good"
+
+
+def test_a_custom_provider_that_does_not_decode_is_quarantined():
+    row_id = f"{kit.ORG}/bad"
+    raw = {"custom_providers": {row_id: msgspec.json.encode({"id": row_id, "org": kit.ORG, "slug": 7})}}
+    verdict = examine(*kit.bundle(1, raw=raw, custom_providers=[]), kit.opener(), None)
+    assert verdict.quarantined == (f"custom_providers/{row_id}",)

@@ -2,9 +2,15 @@ import asyncio
 
 import pytest
 
-from data_plane.sync.snapshot import Holder
-from shared.errors import InvalidConfig
+from data_plane.sync.snapshot import Holder, build_snapshot
+from shared.errors import InvalidConfig, Quarantined
+from shared.schema.rows import CustomProviderRow
 from tests.data_plane import kit
+
+
+def added(slug="acme", **fields):
+    made = {"id": f"{kit.ORG}/{slug}", "org": kit.ORG, "slug": slug, "base_url": "https://api.acme.example/v1"}
+    return CustomProviderRow(**{**made, **fields})
 
 
 def test_a_snapshot_finds_each_kind_of_row():
@@ -54,3 +60,38 @@ def test_the_same_revocations_again_are_no_change():
     holder.deny(frozenset({"k:1"}))
     holder.deny(frozenset({"k:1"}))
     assert (holder.denied, holder.denied_changes) == ({"k:1"}, 1)
+
+
+def test_a_provider_that_the_organisation_added_is_built_once():
+    made = kit.snapshot(custom_providers=[added()])
+    provider = made.custom_provider(kit.ORG, "acme")
+    assert (provider.id, provider.is_custom) == ("acme", True)
+    assert made.custom_provider(kit.ORG, "acme") is provider
+
+
+def test_a_provider_that_another_organisation_added_is_not_found():
+    made = kit.snapshot(custom_providers=[added()])
+    assert (made.custom_provider("org-2", "acme"), made.custom_provider(kit.ORG, "other")) == (None, None)
+
+
+def test_a_provider_that_did_not_change_is_not_built_again():
+    first = kit.snapshot(custom_providers=[added()])
+    provider = first.custom_provider(kit.ORG, "acme")
+    same = kit.snapshot(2, previous=first, custom_providers=[added()], configs=[kit.config("pc-1", {})])
+    changed = kit.snapshot(3, previous=same, custom_providers=[added(name="Acme")])
+    assert same.custom_provider(kit.ORG, "acme") is provider
+    assert changed.custom_provider(kit.ORG, "acme").label == "Acme"
+
+
+def test_a_provider_that_cannot_be_built_costs_only_who_names_it():
+    made = kit.snapshot(custom_providers=[added(), added("bad", headers={"host": "x"})])
+    with pytest.raises(Quarantined):
+        made.custom_provider(kit.ORG, "bad")
+    assert made.custom_provider(kit.ORG, "acme") is not None
+
+
+def test_a_bundle_without_custom_providers_and_one_with_a_section_of_a_later_version_are_both_read():
+    assert kit.snapshot().custom_provider(kit.ORG, "acme") is None
+    manifest, blobs = kit.bundle(1, something_later=[added()])
+    assert "something_later" in manifest.sections
+    assert build_snapshot(manifest, blobs, kit.opener()).virtual_keys.get(f"{kit.WS}/main") is not None

@@ -6,6 +6,12 @@ from shared.schema import rows
 KINDS = [
     rows.OrgRow("o", "Demo"), rows.WorkspaceRow("w", "o", "ws-1", "Team"), rows.ApiKeyRow("k", "o", "w", ("h",)),
     rows.VirtualKeyRow("w/s", "o", "w", "s", "openai", "i"), rows.SecretRow("s", "o", 1, "kid", "AAAA"),
+    rows.CustomProviderRow(
+        "o/acme", "o", "acme", "https://a.example", auth=None, headers={"x-a": "b"}, price_source="openai", streams_usage=False,
+        endpoints={"chat": rows.EndpointRow("/chat", rows.ParameterMap(drop=("user",)))},
+        parameters=rows.ParameterMap({"a": "b"}, ("c",), {"d": [1, {"e": None}]}, ("f",)),
+    ),
+    rows.CustomProviderRow("o/acme", "o", "acme", "https://a.example", auth=rows.AuthRow("x-key", "")),
     rows.ConfigRow("w/c", "o", "w", "c", "v", {"provider": "openai"}), rows.GatewayPolicyRow("policy"),
     rows.ProviderPricesRow("openai", "list", (rows.ModelPriceRow("m", ["equals", "m"], input=(rows.Rate(0, 1),)),)),
 ]  # fmt: skip
