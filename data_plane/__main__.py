@@ -67,6 +67,8 @@ def main(arguments: list[str]) -> int:
             asyncio.run(supervisor.serve())
         case ["worker"]:
             worker.main(int(os.environ[supervisor.LINK_FD]), int(os.environ[supervisor.SOCKET_FD]))
+        case ["batch-worker"]:
+            worker.main(int(os.environ[supervisor.LINK_FD]), None)
         case ["catalog"]:
             print_catalog()
         case ["check-config", path]:

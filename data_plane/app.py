@@ -9,12 +9,16 @@ import structlog
 from aiohttp import web
 
 from data_plane import settings
-from data_plane.http.keys import DEPS, METRICS, PAYLOADS
+from data_plane.batches.store import BatchStore
+from data_plane.core.duplex import SessionLimits
+from data_plane.core.identity import OwnIdentity
+from data_plane.http.keys import BATCHES, DEPS, METRICS, PAYLOADS
 from data_plane.http.metrics import Metrics
 from data_plane.http.routes import add_routes
 from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import Rules
+from data_plane.pipeline.session import Session
 from data_plane.providers.registry import load_providers
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.recorder import Recorder
@@ -24,6 +28,8 @@ from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.snapshot import Holder, build_snapshot
 from data_plane.sync.tables import blob_refs
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.identity.identities import make_identities
+from data_plane.upstream.sockets import Sockets
 from data_plane.upstream.tokens import Tokens
 from shared.bundle.codec import open_blob
 from shared.bundle.model import Identity, Manifest
@@ -36,12 +42,16 @@ SHARE_EVERY_S = 0.05
 log = structlog.get_logger(module=__name__)
 
 
-def build_app(deps: Deps, payloads: PayloadStore, metrics: Metrics, max_body_bytes: int) -> web.Application:
-    """Return the application around `deps`."""
+def build_app(
+    deps: Deps, payloads: PayloadStore, metrics: Metrics, max_body_bytes: int, batches: BatchStore | None = None
+) -> web.Application:
+    """Return the application around `deps`; without `batches` it keeps no files and runs no batches of its own."""
     app = web.Application(client_max_size=max_body_bytes)
     app[DEPS] = deps
     app[METRICS] = metrics
     app[PAYLOADS] = payloads
+    if batches is not None:
+        app[BATCHES] = batches
     add_routes(app)
     return app
 
@@ -70,6 +80,13 @@ class Worker:
             providers=load_providers(),
             client=client,
             tokens=Tokens(client),
+            identities=make_identities(
+                client,
+                settings.CLOUD_VARIABLES,
+                allowed=OwnIdentity(settings.CLOUD_IDENTITY),
+                folders=settings.CLOUD_TOKEN_FOLDERS,
+                trusted_hosts=settings.TRUSTED_CUSTOM_HOSTS,
+            ),
             recorder=make_recorder(state, payloads),
             trusted_hosts=settings.TRUSTED_CUSTOM_HOSTS,
             gateway=hello.instance,
@@ -79,9 +96,18 @@ class Worker:
             jitter=settings.RETRY_JITTER,
             propagates=settings.PROPAGATES,
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
+            sockets=Sockets(
+                settings.TRUSTED_CUSTOM_HOSTS,
+                most=settings.REALTIME_SESSIONS,
+                max_message_bytes=settings.REALTIME_MAX_MESSAGE_BYTES,
+            ),
+            session_limits=SessionLimits(
+                settings.REALTIME_MAX_MESSAGE_BYTES, settings.REALTIME_IDLE_S, settings.REALTIME_LONGEST_S
+            ),
         )
         self._metrics = Metrics()
-        self.app = build_app(self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES)
+        self.batches = BatchStore(settings.BATCH_DIR, settings.BATCH_MAX_BYTES) if settings.BATCH_CONCURRENCY else None
+        self.app = build_app(self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES, self.batches)
 
     def _activate(self, message: Activate) -> None:
         holder = self.deps.holder
@@ -91,6 +117,9 @@ class Worker:
         self._forget_blobs(manifest)
         holder.swap(snapshot)
         self._link.send(Activated(*manifest.version))
+        for session in self._sessions():
+            if session.is_orphan(snapshot):
+                session.refuse()
 
     def _forget_blobs(self, manifest: Manifest) -> None:
         """Keep what the active manifest consists of: the agent sends only what it did not send for that one."""
@@ -106,6 +135,15 @@ class Worker:
         for relay in list(self.deps.streams):
             if relay.is_denied(holder.denied):
                 relay.refuse()
+
+    def _sessions(self) -> list[Session]:
+        return [relay for relay in self.deps.streams if isinstance(relay, Session)]
+
+    async def drain(self) -> None:
+        """End the realtime sessions, which do not end by themselves, when the time of running requests is over."""
+        await asyncio.sleep(settings.SHUTDOWN_S)
+        for session in self._sessions():
+            session.drain()
 
     async def listen(self) -> None:
         """Follow the agent until it hangs up."""
@@ -133,6 +171,7 @@ class Worker:
             await asyncio.sleep(REPORT_EVERY_S)
             self._metrics.flush()
             self._metrics.routing(self.deps.breakers, self.deps.sticky)
+            self._metrics.sessions.set(self.deps.sockets.open_count)
             self._link.send(Totals(self.deps.recorder.totals()))
 
     async def share(self) -> None:
@@ -151,4 +190,6 @@ class Worker:
         with contextlib.suppress(ConnectionError):
             self._link.send(Totals(self.deps.recorder.totals()))
         await asyncio.to_thread(self.deps.recorder.close)
+        await self.deps.identities.close()
+        await self.deps.sockets.close()
         await self.deps.client.close()

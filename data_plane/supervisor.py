@@ -122,13 +122,17 @@ class Supervisor:
         self._processes: set[asyncio.subprocess.Process] = set()
         self._stopping = False
 
-    async def keep(self, sock: socket.socket) -> None:
-        """Run a worker on `sock`, and another one whenever it ends, until stopping."""
+    async def keep(self, sock: socket.socket | None) -> None:
+        """Run a worker on `sock` (None: one for batches), and another one whenever it ends, until stopping."""
         while not self._stopping:
             ours, theirs = socket.socketpair()
-            env = os.environ | {LINK_FD: str(theirs.fileno()), SOCKET_FD: str(sock.fileno())}
+            env, passed = os.environ | {LINK_FD: str(theirs.fileno())}, [theirs.fileno()]
+            if sock is not None:
+                env[SOCKET_FD] = str(sock.fileno())
+                passed.append(sock.fileno())
+            command = "batch-worker" if sock is None else "worker"
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "data_plane", "worker", env=env, pass_fds=(theirs.fileno(), sock.fileno())
+                sys.executable, "-m", "data_plane", command, env=env, pass_fds=passed
             )
             theirs.close()
             self._processes.add(process)
@@ -146,7 +150,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep every worker running until cancelled, then stop them in order."""
-        keepers = [asyncio.create_task(self.keep(sock)) for sock in self._sockets]
+        places = [*self._sockets, *([None] if settings.BATCH_CONCURRENCY else [])]
+        keepers = [asyncio.create_task(self.keep(place)) for place in places]
         background = asyncio.create_task(self._agent.run())
         try:
             # Unlike `gather`, `wait` leaves the tasks alone when it is cancelled: workers are to end by themselves.

@@ -5,7 +5,7 @@ one sentence that names the variable, never with a traceback at the first reques
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -90,6 +90,17 @@ class Env:
             raise ValueError("must be true or false")
 
         return self._read(name, "true" if default else "false", meaning, parse)
+
+    def choice(self, name: str, default: str, options: Collection[str], meaning: str) -> str:
+        """Read one of a few words, in any case."""
+
+        def parse(raw: str) -> str:
+            word = raw.strip().lower()
+            if word not in options:
+                raise ValueError(f"must be one of {', '.join(options)}")
+            return word
+
+        return self._read(name, default, meaning, parse)
 
     def path(self, name: str, default: str | None, meaning: str) -> Path:
         """Read a file or folder name."""

@@ -93,8 +93,8 @@ class LogRow(models.Model):
 
     @property
     def is_success(self) -> bool:
-        """Whether the caller got an answer."""
-        return 200 <= self.status < 300
+        """Whether the caller got an answer, or a realtime session (101)."""
+        return 200 <= self.status < 300 or self.status == 101
 
     def detailed(self, name: str) -> Any:
         """Return a value that has no column of its own, None when there is none."""

@@ -84,7 +84,8 @@ def _conditions(query: LogQuery) -> Q:
             condition &= Q(**{name: value})
     if query.model is not None:
         condition &= Q(model_served=query.model) | Q(model_requested=query.model)
-    success = Q(status__gte=200, status__lt=300)
+    # 101 is a realtime session that was held.
+    success = Q(status__gte=200, status__lt=300) | Q(status=101)
     if query.outcome is not None:
         condition &= success if query.outcome == "success" else ~success
     return condition

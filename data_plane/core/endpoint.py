@@ -18,7 +18,7 @@ class Endpoint:
     """One operation: the path callers use, the fields without which it makes no sense, whether it can stream.
 
     `needs_model` False: a provider has a model of its own for a call that names none.  `takes_form`: the body may be
-    `multipart/form-data`.
+    `multipart/form-data`.  `query`: a WebSocket, opened by GET; these parameters of its address are the body.
     """
 
     operation: str
@@ -27,6 +27,7 @@ class Endpoint:
     streams: bool = False
     needs_model: bool = True
     takes_form: bool = False
+    query: tuple[str, ...] = ()
 
 
 _TEXT: Final = ((str,), "a string")
@@ -51,6 +52,13 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         Endpoint("translate", "/v1/audio/translations", {}, takes_form=True),
         Endpoint("edit_image", "/v1/images/edits", {}, streams=True, needs_model=False, takes_form=True),
         Endpoint("vary_image", "/v1/images/variations", {}, needs_model=False, takes_form=True),
+        Endpoint(
+            "realtime",
+            "/v1/realtime",
+            {},
+            needs_model=False,
+            query=("model", "intent", "call_id", "input_audio_format"),
+        ),
     )
 }
 #: `type` of a universal call → operation.
@@ -61,5 +69,7 @@ UNIVERSAL_TYPES: Final[Mapping[str, str]] = {
 NITRO: Final = frozenset({"chat", "embed", "messages", "responses"})
 #: Ends of paths whose bodies are JSON, by their operation.
 JSON_PATHS: Final[Mapping[str, str]] = {
-    endpoint.path.removeprefix("/v1"): endpoint.operation for endpoint in ENDPOINTS.values() if not endpoint.takes_form
+    endpoint.path.removeprefix("/v1"): endpoint.operation
+    for endpoint in ENDPOINTS.values()
+    if not endpoint.takes_form and not endpoint.query
 }

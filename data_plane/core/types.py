@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from data_plane.core.duplex import Conversation
 from shared.redact import Secret
 
 Json = dict[str, Any]
@@ -130,7 +131,8 @@ class Answer:
 
     Frames that raise a GatewayError have broken off, and the caller's connection with them.  `length` is how many
     bytes they add up to (for an answer to HEAD: would have added up to), None when nobody knows.
-    `on_close` is called once when the answer has been written or given up; synchronous, raises nothing.
+    `on_close` is called once when the answer has been written or given up; synchronous, raises nothing.  A
+    `conversation` is held in place of a body.
     """
 
     status: int
@@ -140,3 +142,4 @@ class Answer:
     frames: AsyncIterator[bytes] | None = None
     length: int | None = None
     on_close: Callable[[], None] | None = None
+    conversation: Conversation | None = None

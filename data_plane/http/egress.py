@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from data_plane.core.types import Answer
+from data_plane.http.realtime import converse
 from shared import wire
 from shared.errors import GatewayError
 from shared.trace import Trace
@@ -49,6 +50,8 @@ async def write(request: web.Request, answer: Answer) -> web.StreamResponse:
 
     When the answer's frames break off, so does the connection, and nothing is raised.
     """
+    if answer.conversation is not None:
+        return await converse(request, answer, answer.conversation)
     if answer.frames is None:
         return web.Response(body=answer.body, status=answer.status, headers=_headers(answer))
     response = web.StreamResponse(status=answer.status, headers=_headers(answer))

@@ -13,7 +13,7 @@ from shared.errors import BadRequest, BodyTooLarge
 
 MAX_FIELDS: Final = 256
 #: What the parser raises for a form that it cannot read, beside HTTP errors: it has no exception of its own.
-_UNREADABLE: Final = (ConnectionError, ValueError, AssertionError, RuntimeError)
+UNREADABLE: Final = (ConnectionError, ValueError, AssertionError, RuntimeError)
 #: The members of a form's text that are something else in JSON, where the gateway itself reads them.
 _FLAGS: Final = {"true": True, "false": False}
 
@@ -69,7 +69,7 @@ async def read_form(request: web.Request) -> Json:
         raise BadRequest("The request body did not come in time.") from None
     except UnicodeDecodeError:
         raise BadRequest("A text of the form is not UTF-8.", path="body") from None
-    except (web.HTTPException, web.RequestPayloadError, HttpProcessingError, *_UNREADABLE):
+    except (web.HTTPException, web.RequestPayloadError, HttpProcessingError, *UNREADABLE):
         raise BadRequest("The request body is not a form that can be read.", path="body") from None
     stream = form.get("stream")
     if isinstance(stream, str):

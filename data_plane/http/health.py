@@ -40,6 +40,7 @@ async def metrics(request: web.Request) -> web.Response:
     snapshot = deps.holder.current
     counted.active_seq.set(snapshot.version[1] if snapshot else 0)
     counted.streams.set(len(deps.streams))
+    counted.sessions.set(deps.sockets.open_count)
     counted.routing(deps.breakers, deps.sticky)
     for reason, count in deps.recorder.totals().items():
         counted.dropped.labels(reason).set(count)

@@ -38,14 +38,14 @@ def _readable(text: str) -> str:
     return text
 
 
-def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes = b"") -> Call:
-    """Return the call without reading its body."""
+def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes | None = None) -> Call:
+    """Return the call without reading its body; `body` stands in the place of one that is not to be read."""
     return Call(
         endpoint,
         request.method,
         _readable(request.path),
         headers_of(request),
-        body,
+        body or b"",
         now_us(),
         started_s,
         request.raw_path,

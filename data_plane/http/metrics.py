@@ -35,6 +35,10 @@ class Metrics:
         self.streams = Gauge(
             "gatehouse_streams", "Streams running now.", registry=registry, multiprocess_mode="livesum"
         )
+        self.sessions = Gauge(
+            "gatehouse_realtime_sessions", "Realtime sessions open now.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.breakers_open = Gauge(
             "gatehouse_breakers_open", "Circuit breakers that are open, counted in each worker.", registry=registry,
             multiprocess_mode="livesum",

@@ -6,6 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from data_plane.core.endpoint import ENDPOINTS, PROXY, UNIVERSAL
+from data_plane.http.batches import add_batch_routes
+from data_plane.http.files import add_file_routes
 from data_plane.http.health import health, livez, metrics, readyz
 from data_plane.http.logs_api import read_body_kept_here
 from data_plane.http.models import list_models
@@ -49,11 +51,18 @@ def add_routes(app: web.Application) -> None:
     """Add every route; an unknown path is answered in JSON like everything else."""
     router = app.router
     for endpoint in ENDPOINTS.values():
-        router.add_post(endpoint.path, partial(serve, endpoint=endpoint.operation))
+        answer = partial(serve, endpoint=endpoint.operation)
+        if endpoint.query:
+            router.add_get(endpoint.path, answer, allow_head=False)
+            router.add_route("*", endpoint.path, _wrong_method)
+        else:
+            router.add_post(endpoint.path, answer)
     router.add_post("/v1/universal", partial(serve, endpoint=UNIVERSAL))
     router.add_get("/v1/models", list_models, allow_head=False)
     router.add_get("/v1/logs/{id}", read_body_kept_here, allow_head=False)
     router.add_get("/v1/health", health)
+    add_file_routes(router)
+    add_batch_routes(router)
     for path in ("/v1/universal", "/v1/models", "/v1/health"):
         router.add_route("*", path, _wrong_method)
     for name in _OWN:

@@ -16,6 +16,7 @@ from data_plane.http.forms import is_form, read_form
 from data_plane.http.ingress import call_of, check_json, is_json, read_body, upload_of
 from data_plane.http.keys import DEPS, METRICS
 from data_plane.http.metrics import Metrics
+from data_plane.http.realtime import take_handshake
 from data_plane.pipeline.answer import answer, refuse
 from data_plane.pipeline.attempt import error_answer
 from data_plane.pipeline.deps import Deps
@@ -37,7 +38,12 @@ CLOSED_BY_CLIENT = 499
 async def _take_body(request: web.Request, exchange: Exchange, deps: Deps) -> None:
     """Read the body, or prepare to send it on while it arrives: one that is not JSON, or that nobody is to read."""
     call = exchange.call
+    if call.body:
+        return
     endpoint = ENDPOINTS.get(call.endpoint)
+    if endpoint is not None and endpoint.query:
+        take_handshake(request, call, endpoint.query)
+        return
     if endpoint is not None and endpoint.takes_form and is_form(request):
         call.form = await read_form(request)
         call.body = described(call.form)
@@ -76,10 +82,21 @@ def _trace_metadata(headers: Mapping[str, str]) -> dict[str, str] | None:
     return read_metadata(sent) if sent and ("trace" in sent or "pan" in sent) else None
 
 
-async def serve(request: web.Request, endpoint: str) -> web.StreamResponse:
-    """Serve one inference call."""
+async def serve(
+    request: web.Request,
+    endpoint: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    target: str | None = None,
+) -> web.StreamResponse:
+    """Serve one inference call: the request as it came, or with other `headers`, another `body` or `target`."""
     deps, metrics = request.app[DEPS], request.app[METRICS]
-    call = call_of(request, endpoint, deps.clock())
+    call = call_of(request, endpoint, deps.clock(), body)
+    if headers is not None:
+        call.headers = {**call.headers, **headers}
+    if target is not None:
+        call.target = target
     trace = read_trace(call.headers, _trace_metadata(call.headers), f"{call.method} {call.path}")
     exchange = Exchange(str(uuid7()), call, trace, DecisionTrace(deps.clock))
     result: Answer | None = None

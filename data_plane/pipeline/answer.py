@@ -1,6 +1,9 @@
 """Authenticate, resolve, drive: in that order and nowhere else."""
 
-from data_plane.core.exchange import Exchange
+from collections.abc import Callable
+
+from data_plane.core.exchange import Call, Exchange
+from data_plane.core.job import Principal
 from data_plane.core.types import Answer
 from data_plane.pipeline.attempt import error_answer
 from data_plane.pipeline.authenticate import REQUIRED_SCOPE, UnknownKey, authenticate, require_scope
@@ -16,16 +19,20 @@ from shared.errors import GatewayError, NotReady
 _PERHAPS_NEWER = (UnknownKey, UnknownConfig, UnknownProvider)
 
 
-async def _answer(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Answer:
+#: Says who makes a call, as `authenticate` does.
+Identify = Callable[[Call, Snapshot, frozenset[str]], Principal]
+
+
+async def _answer(exchange: Exchange, snapshot: Snapshot, deps: Deps, identify: Identify) -> Answer:
     call = exchange.call
     exchange.bundle = snapshot.name
-    exchange.principal = authenticate(call, snapshot, deps.holder.denied)
+    exchange.principal = identify(call, snapshot, deps.holder.denied)
     require_scope(exchange.principal, REQUIRED_SCOPE)
     exchange.job = resolve(call, exchange.principal, snapshot, deps.memo, rules=deps.rules, trace=exchange.decision)
     return await drive(exchange.job, exchange, snapshot, deps)
 
 
-async def answer(exchange: Exchange, deps: Deps) -> Answer:
+async def answer(exchange: Exchange, deps: Deps, identify: Identify = authenticate) -> Answer:
     """Return the answer of one call, whatever it is; the configuration is one snapshot from start to end.
 
     A call that names something unknown waits a moment for the revision that may bring it, while the gateway hears
@@ -38,7 +45,7 @@ async def answer(exchange: Exchange, deps: Deps) -> Answer:
     told = len(exchange.decision.steps)
     while True:
         try:
-            return await _answer(exchange, snapshot, deps)
+            return await _answer(exchange, snapshot, deps, identify)
         except _PERHAPS_NEWER as error:
             newer = None
             if deps.holder.connected:

@@ -4,24 +4,29 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import orjson
 
 from data_plane.core.exchange import Exchange
+from data_plane.core.identity import IdentityAsk
 from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
-from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody
+from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody, UpstreamRequest
 from data_plane.pipeline.answer_headers import answer_headers
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
 from data_plane.pipeline.forward import RawRelay, path_below
+from data_plane.pipeline.identity import with_identity
+from data_plane.pipeline.session import Session
 from data_plane.pipeline.stream import StreamRelay
 from data_plane.pipeline.target import Destination, locate
 from data_plane.providers.base import Operation
 from data_plane.sync.snapshot import Snapshot
+from data_plane.upstream.sockets import RefusedUpgrade
 from shared import wire
-from shared.errors import GatewayError, UpstreamInvalid, UpstreamTimeout
+from shared.errors import Forbidden, GatewayError, UpstreamInvalid, UpstreamTimeout
 from shared.logs import scrub
 from shared.routing.plan import Target
 from shared.routing.walk import Attempt, AttemptResult
@@ -122,6 +127,9 @@ def _body_of_answer(destination: Destination, operation: Operation, content: byt
         return operation.decode_binary(content, kind, destination.facts)
     decoded = _decode_object(content)
     if decoded is None:
+        if operation.decode_binary is not None:
+            # An array is JSON, and no object.
+            return operation.decode_binary(content, kind, destination.facts)
         raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}.")
     return operation.decode(decoded, destination.facts)
 
@@ -212,7 +220,7 @@ def _operation_at(destination: Destination, exchange: Exchange) -> Operation | N
     """Return the operation whose path a forwarded call has, so that its tokens are counted."""
     rest = path_below(exchange.call.target)
     operations = destination.provider.operations.values()
-    return next((item for item in operations if item.passes_through and item.path == rest), None)
+    return next((item for item in operations if item.passes_through and item.path_for(destination.facts) == rest), None)
 
 
 async def _decoded(
@@ -231,12 +239,40 @@ async def _decoded(
     return await _streamed(destination, operation, response, exchange, deps, left=left)
 
 
+async def _opened(
+    destination: Destination, operation: Operation, call: UpstreamRequest, exchange: Exchange, deps: Deps
+) -> Outcome:
+    """Open a realtime session; a provider's refusal is an answer like any other error of its."""
+    row = destination.virtual_key
+    if row is not None and row.models is not None and not _names_model(call.url):
+        raise Forbidden(f"The provider @{row.slug} allows certain models only, and this session names none.")
+    provider = await deps.sockets.connect(call)
+    if isinstance(provider, RefusedUpgrade):
+        if provider.status < 400:
+            # A redirect among them: a client that followed it would take the caller's key along.
+            raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not a WebSocket.")
+        return await _failed(destination, operation, provider)
+    exchange.is_streamed = True
+    session = Session(provider, destination, exchange, limits=deps.session_limits, clock=deps.clock)
+    current = deps.holder.current
+    if current is not None and session.is_orphan(current):
+        session.refuse()
+    # To the plan this is a success; what the caller sees is a change of protocols.
+    return Outcome(Answer(101, conversation=session), AttemptResult(200), relay=session)
+
+
+def _names_model(url: str) -> bool:
+    return not parse_qs(urlsplit(url).query).keys().isdisjoint({"model", "deployment"})
+
+
 async def _with_token(destination: Destination, deps: Deps) -> Destination:
     """Return the destination with a token in the place of a credential that is changed for one."""
     provider, credential = destination.provider, destination.credential
     ask = provider.token(credential.key, destination.facts) if provider.token is not None else None
     if ask is None:
         return destination
+    if isinstance(ask, IdentityAsk):
+        return await with_identity(ask, destination, deps)
     return replace(destination, credential=replace(credential, key=await deps.tokens.get(ask)))
 
 
@@ -252,6 +288,8 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         return _answered_here(destination.operation.local, destination, exchange)
     destination = await _with_token(destination, deps)
     call = upstream_request(destination, step.target, job, exchange.trace, deps.propagates)
+    if destination.operation is not None and destination.operation.is_socket:
+        return await _opened(destination, destination.operation, call, exchange, deps)
     left = _Left(call.timeout_ms, deps.clock(), deps.clock)
     response = await deps.client.send(call)
     outcome: Outcome | None = None

@@ -14,6 +14,7 @@ from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.crypto.tokens import parse_key, same_hash
 from shared.errors import Forbidden, Unauthenticated
+from shared.schema.rows import ApiKeyRow
 
 REQUIRED_SCOPE: Final = "completions.write"
 
@@ -51,6 +52,18 @@ def authenticate(call: Call, snapshot: Snapshot, denied: frozenset[str]) -> Prin
         raise UnknownKey("The API key is not valid.")
     if not any([same_hash(parsed.secret_hash, known) for known in key.hashes]):  # noqa: C419 -- compares all, always
         raise UnknownKey("The API key is not valid.")
+    return _principal(key, snapshot, denied)
+
+
+def principal_of(key_id: str, snapshot: Snapshot, denied: frozenset[str]) -> Principal:
+    """Return the caller whose key has this id, for work that goes on without it; raises Unauthenticated (401)."""
+    key = snapshot.api_keys.get(key_id)
+    if key is None:
+        raise Unauthenticated("The API key is not valid any more.")
+    return _principal(key, snapshot, denied)
+
+
+def _principal(key: ApiKeyRow, snapshot: Snapshot, denied: frozenset[str]) -> Principal:
     if key.expires is not None and key.expires <= time.time():
         raise Unauthenticated("The API key has expired.")
     org, workspace = snapshot.orgs.get(key.org), snapshot.workspaces.get(key.ws)

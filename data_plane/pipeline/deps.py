@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from data_plane.core.duplex import SessionLimits
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import NO_RULES, Rules
 from data_plane.providers.base import Provider
@@ -13,6 +14,8 @@ from data_plane.recorder.allowance import Allowance
 from data_plane.recorder.recorder import Recorder
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.identity.identities import Identities
+from data_plane.upstream.sockets import Sockets
 from data_plane.upstream.tokens import Tokens
 from shared.routing.breaker import Breakers
 from shared.routing.sticky import StickyMemory
@@ -44,6 +47,7 @@ class Deps:
     providers: Mapping[str, Provider]
     client: UpstreamClient
     tokens: Tokens
+    identities: Identities
     recorder: Recorder
     trusted_hosts: frozenset[str]
     gateway: str
@@ -59,3 +63,5 @@ class Deps:
     max_upload_bytes: int = 2 * 1024 * 1024 * 1024
     kept: Allowance = field(default_factory=Allowance)
     streams: set[Relay] = field(default_factory=set)
+    sockets: Sockets = field(default_factory=Sockets)
+    session_limits: SessionLimits = field(default_factory=SessionLimits)

@@ -6,6 +6,7 @@ that the provider knows, those that the caller or the config wants forwarded, an
 
 from secrets import token_hex
 from typing import Final
+from urllib.parse import urlencode
 
 from data_plane.core.endpoint import ENDPOINTS
 from data_plane.core.form import Binary, FormFile, write_form
@@ -100,12 +101,14 @@ def _body_of(
     """
     body = destination.body
     encoded = operation.encode(body if operation.passes_through else unfolded(body), destination.facts)
-    if ENDPOINTS[job.operation].takes_form and not isinstance(encoded, Binary) and _has_file(encoded):
-        encoded = _form(encoded)
-    if isinstance(encoded, Binary):
-        headers["content-type"] = encoded.content_type
-        return encoded.parts
-    return _written(encoded)
+    write = operation.write
+    if write is None and ENDPOINTS[job.operation].takes_form and _has_file(encoded):
+        write = _form
+    if write is None:
+        return _written(encoded)
+    binary = write(encoded)
+    headers["content-type"] = binary.content_type
+    return binary.parts
 
 
 def _has_file(body: Json) -> bool:
@@ -123,9 +126,15 @@ def _form(body: Json) -> Binary:
 def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) -> str:
     if raw.target is None:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none, and that has a target
-        return destination.base_url + operation.path_for(destination.facts)
+        return operation.url_for(destination.base_url, destination.facts)
     path, _, query = raw.target.partition("?")
     return forward_url(destination.base_url, path, query)
+
+
+def _socket_url(url: str, operation: Operation, destination: Destination) -> str:
+    asked = operation.encode(destination.body, destination.facts)
+    assert isinstance(asked, dict)  # noqa: S101 -- parameters are no file, for the type checker
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}" if asked else url
 
 
 def upstream_request(
@@ -141,8 +150,11 @@ def upstream_request(
         )
     else:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none
-        url, headers = destination.base_url + operation.path_for(facts), _translated_headers(destination)
-        body = _body_of(operation, destination, job, headers)
+        url, headers = operation.url_for(destination.base_url, facts), _translated_headers(destination)
+        if operation.is_socket:
+            url, body = _socket_url(url, operation, destination), b""
+        else:
+            body = _body_of(operation, destination, job, headers)
     _put_trace(headers, job, trace, propagates)
     _put_forwarded(headers, destination, target, job)
     provider, key = destination.provider, destination.credential.key
@@ -154,7 +166,7 @@ def upstream_request(
         body=body,
         stream=facts.stream,
         timeout_ms=job.timeout_ms if job.timeout_ms is not None else target.timeout_ms,
-        method="POST" if raw is None else raw.method,
+        method=raw.method if raw is not None else "GET" if operation is not None and operation.is_socket else "POST",
         upload=None if raw is None else raw.upload,
     )
     if provider.sign is not None:

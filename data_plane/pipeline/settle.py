@@ -31,6 +31,8 @@ Json = dict[str, Any]
 #: What a record keeps of a usage under its own name.
 UNITS: Final = ("audio_input", "audio_output", "images", "audio_ms", "characters", "searches")
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+#: The status of a realtime session, whatever became of it later.
+SESSION_HELD: Final = 101
 #: As much as a record keeps of what an SDK says of itself.
 MAX_SDK_CHARS: Final = 128
 log = structlog.get_logger(module=__name__)
@@ -138,7 +140,7 @@ def build_record(
     """Return the record of a finished exchange; `texts` are previews, `body` what becomes of the bodies."""
     call, job, principal, usage = exchange.call, exchange.job, exchange.principal, exchange.usage
     assert principal is not None  # noqa: S101 -- the caller checks; tells the type checker
-    answered = bool(exchange.attempts) and 200 <= exchange.status < 300
+    answered = bool(exchange.attempts) and (200 <= exchange.status < 300 or exchange.status == SESSION_HELD)
     cost, price_id, price_status = (
         price(snapshot, exchange.price_source, exchange.model_served, usage) if answered else (None, None, "none")
     )

@@ -27,8 +27,17 @@ class _Turn:
     path: str
     blocks: Blocks = field(default_factory=list)
 
-    def ids(self, kind: str, name: str) -> list[str]:
-        return [block[name] for block in self.blocks if block["type"] == kind and isinstance(block.get(name), str)]
+    def pairing(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the turn's tool calls, and those that its results answer."""
+        calls: list[str] = []
+        results: list[str] = []
+        for block in self.blocks:
+            kind = block["type"]
+            if kind == "tool_use" and isinstance(block.get("id"), str):
+                calls.append(block["id"])
+            elif kind == "tool_result" and isinstance(block.get("tool_use_id"), str):
+                results.append(block["tool_use_id"])
+        return calls, results
 
 
 def _tool_id(value: object, path: str) -> str:
@@ -72,9 +81,7 @@ def _tool_use(call: object, path: str) -> Json:
 
 def _native_blocks(message: Json, path: str) -> Blocks:
     """Return the blocks of an earlier answer that the caller sends back as the provider wrote them."""
-    native = message.get("content_blocks")
-    if native is None:
-        return []
+    native = message["content_blocks"]
     if not isinstance(native, list) or not all(isinstance(b, dict) and isinstance(b.get("type"), str) for b in native):
         raise BadRequest(f"{path}.content_blocks must be a list of blocks.", path=f"{path}.content_blocks")
     kept: Blocks = []
@@ -88,8 +95,8 @@ def _native_blocks(message: Json, path: str) -> Blocks:
 
 
 def _assistant_blocks(message: Json, path: str, provider: str) -> Blocks:
-    blocks = _native_blocks(message, path)
-    if not any(block["type"] == "text" for block in blocks):
+    blocks = _native_blocks(message, path) if message.get("content_blocks") is not None else []
+    if not blocks or not any(block["type"] == "text" for block in blocks):
         blocks += blocks_of(message, path, provider)
     calls = message.get("tool_calls")
     if calls is None:
@@ -118,11 +125,12 @@ def _tool_result(message: Json, path: str, provider: str) -> Json:
 def _check_pairs(turns: list[_Turn]) -> None:
     """Refuse calls without results right behind them, and results without calls right before them."""
     seen: set[str] = set()
-    for number, turn in enumerate(turns):
-        calls = turn.ids("tool_use", "id")
-        results = turn.ids("tool_result", "tool_use_id")
-        before = turns[number - 1].ids("tool_use", "id") if number else []
-        behind = turns[number + 1].ids("tool_result", "tool_use_id") if number + 1 < len(turns) else []
+    pairings = [turn.pairing() for turn in turns]
+    before: list[str] = []
+    for turn, (calls, results), (_, behind) in zip(turns, pairings, [*pairings[1:], ([], [])], strict=True):
+        if not calls and not results:
+            before = calls
+            continue
         if len(set(calls)) < len(calls) or not seen.isdisjoint(calls):
             raise BadRequest("The ids of tool calls must differ.", path=f"{turn.path}.tool_calls")
         seen.update(calls)
@@ -136,6 +144,7 @@ def _check_pairs(turns: list[_Turn]) -> None:
                 "Each message of the role tool must answer one call of the assistant message before it.",
                 path=f"{turn.path}.tool_call_id",
             )
+        before = calls
 
 
 def _finish(turns: list[_Turn]) -> None:
@@ -143,7 +152,8 @@ def _finish(turns: list[_Turn]) -> None:
     if not turns or turns[0].role != "user":
         raise BadRequest("The first message besides system messages must be the user's.", path="messages")
     for turn in turns:
-        turn.blocks.sort(key=lambda block: block["type"] != "tool_result")
+        if len(turn.blocks) > 1:
+            turn.blocks.sort(key=lambda block: block["type"] != "tool_result")
     _check_pairs(turns)
     last = turns[-1].blocks[-1]
     if turns[-1].role == "assistant" and last["type"] == "text":
@@ -196,7 +206,7 @@ def split_messages(messages: object, provider: str) -> tuple[Blocks, list[Json]]
 
 def _shortest(blocks: Blocks) -> str | Blocks:
     """Return the text alone when that is all there is."""
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+    if len(blocks) == 1 and len(blocks[0]) == 2 and blocks[0]["type"] == "text" and "text" in blocks[0]:
         return str(blocks[0]["text"])
     return blocks
 

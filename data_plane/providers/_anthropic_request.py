@@ -66,6 +66,9 @@ REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
     "moderation": _is_set,
 }
 
+#: What does not pass through as it is.
+_TAKEN: Final = _TRANSLATED | LEFT_OUT.keys() | REFUSED.keys()
+
 #: OpenAI's tiers by what they promise: `default` never uses capacity that was paid for in advance.
 _TIERS: Final[Mapping[str, str]] = {
     "auto": "auto", "priority": "auto", "scale": "auto", "fast": "auto",
@@ -169,8 +172,7 @@ def _put_if(request: Json, name: str, value: Any) -> None:
 def encode_request(body: Json, facts: CallFacts, *, provider: str) -> Json:
     """Return the Messages request of an OpenAI chat body; raises BadRequest and Unsupported with the path at fault."""
     _refuse(body, provider)
-    taken = _TRANSLATED | LEFT_OUT.keys() | REFUSED.keys()
-    request: Json = {name: value for name, value in body.items() if name not in taken}
+    request: Json = {name: value for name, value in body.items() if name not in _TAKEN}
     system, turns = split_messages(body.get("messages"), provider)
     tools = encode_tools(body, provider)
     tier = body.get("service_tier")

@@ -107,10 +107,8 @@ def aws_identity(settings: Mapping[str, Any], *, provider: str, service: str) ->
     region = aws_region(settings, provider)
     if not _REGION.fullmatch(region):
         raise BadRequest("aws_region is not the name of a region.", path="aws_region")
-    if way == ASSUMED:
-        wanted = AwsIdentity(region, access_key(settings), *_role_of(settings))
-    else:
-        wanted = AwsIdentity(region)
+    assumed = (access_key(settings), *_role_of(settings)) if way == ASSUMED else ()
+    wanted = AwsIdentity(region, *assumed)
     return IdentityAsk(
         identity_name(wanted), wanted, AUTH_TYPE, BOUND, is_own=wanted.base is None, hosts=service_hosts(service)
     )

@@ -27,12 +27,16 @@ _BY_TOKEN: Final = frozenset({"entra", *AzureWay})
 _UNVERSIONED: Final = frozenset({"", "v1", "preview", "latest"})
 
 ENTRA_FIELDS: Final = (
-    CredentialField("azure_auth_mode", "Sign-in: default (key), entra, managed, workload or entraFederated", required=False),
+    CredentialField(
+        "azure_auth_mode", "Sign-in: default (key), entra, managed, workload or entraFederated", required=False
+    ),
     CredentialField("azure_entra_tenant_id", "Entra tenant", required=False),
     CredentialField("azure_entra_client_id", "Entra client", required=False),
     CredentialField("azure_entra_client_secret", "Entra client secret", secret=True, required=False),
     CredentialField("azure_managed_client_id", "Managed identity's client (empty: the machine's own)", required=False),
-    CredentialField("azure_workload_client_id", "Workload identity's client (empty: the gateway's own)", required=False),
+    CredentialField(
+        "azure_workload_client_id", "Workload identity's client (empty: the gateway's own)", required=False
+    ),
 )
 #: What a saved account says itself, when it calls by the gateway's own identity.
 _BOUND: Final = (

@@ -13,7 +13,9 @@ from data_plane.core.form import Binary
 from data_plane.core.types import CallFacts, Json
 from data_plane.providers._openai_like import chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image, moderation
+from data_plane.providers._openai_realtime import realtime
 from data_plane.providers._openai_responses import native_responses
+from data_plane.providers._rerank import rerank
 from data_plane.providers.base import CredentialField, Operation, Provider
 from shared.errors import Unsupported
 from shared.redact import Secret
@@ -34,9 +36,10 @@ OPERATIONS: Final[Mapping[str, Callable[[str], Operation]]] = {
     "embed": partial(listing, path="/embeddings"),
     "image": image,
     "speech": speech,
-    "rerank": partial(listing, path="/rerank", holds="results"),
+    "rerank": rerank,
     "moderate": moderation,
     "ocr": partial(listing, path="/ocr", holds="pages"),
+    "realtime": realtime,
     **{name: partial(_form, name=name) for name in ("transcribe", "translate", "edit_image", "vary_image")},
 }
 #: Those that a custom provider has unless its row says which.

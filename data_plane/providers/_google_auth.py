@@ -65,7 +65,9 @@ def _ask(account: str, period: int) -> TokenAsk | IdentityAsk:
             return _refresh(account, told)
         return _statement(account, told, period)
     except AccountMalformed as fault:
-        raise CredentialMalformed(f"The credential is not an external account for this: {fault}.", path=ACCOUNT) from None
+        raise CredentialMalformed(
+            f"The credential is not an external account for this: {fault}.", path=ACCOUNT
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm, jwt.PyJWTError):
         raise CredentialMalformed("The credential is not the JSON key of a service account.", path=ACCOUNT) from None
 
@@ -88,7 +90,10 @@ def _statement(account: str, told: Mapping[str, Any], period: int) -> TokenAsk:
 
 def _refresh(account: str, told: Mapping[str, Any]) -> TokenAsk:
     """Return the request for a token of a user who once agreed."""
-    form = {"grant_type": "refresh_token", **{name: told[name] for name in ("client_id", "client_secret", "refresh_token")}}
+    form = {
+        "grant_type": "refresh_token",
+        **{name: told[name] for name in ("client_id", "client_secret", "refresh_token")},
+    }
     if not all(isinstance(value, str) and value for value in form.values()):
         raise TypeError
     return TokenAsk(token_name(TOKEN_URL, account), TOKEN_URL, urlencode(form).encode())

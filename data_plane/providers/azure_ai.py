@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 from data_plane.core.types import CallFacts
 from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, api_version, authorise, sign, token
+from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._openai_like import chat, complete, listing
 from data_plane.providers.base import CredentialField, Operation, Provider
 
 DEFAULT_VERSION: Final = "2024-05-01-preview"
+_OWN_HOST: Final = ".models.ai.azure.com"
 
 
 def _versioned(operation: Operation) -> Operation:
@@ -19,6 +21,12 @@ def _versioned(operation: Operation) -> Operation:
         return f"{path(facts)}?api-version={quote(api_version(facts) or DEFAULT_VERSION)}"
 
     return replace(operation, path=place)
+
+
+def _rerank_path(facts: CallFacts) -> str:
+    """Return where Cohere's models rank: beside the others, or at a deployment that is a host of its own."""
+    host = str(facts.settings.get("azure_foundry_url") or "").partition("://")[2].partition("/")[0]
+    return "/v2/rerank" if host.endswith(_OWN_HOST) else "/providers/cohere/v2/rerank"
 
 
 PROVIDER = Provider(
@@ -31,6 +39,7 @@ PROVIDER = Provider(
         "chat": _versioned(chat("azure-ai")),
         "complete": _versioned(complete("azure-ai")),
         "embed": _versioned(listing("azure-ai", "/embeddings")),
+        "rerank": replace(rerank_texts("azure-ai", ""), path=_rerank_path, beside="/models"),
     },
     credential=(
         CredentialField("key", "API key", secret=True, required=False),

@@ -3,6 +3,7 @@
 from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, at_root, authorise, sign, token
 from data_plane.providers._openai_like import chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image
+from data_plane.providers._openai_realtime import azure_realtime
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
@@ -18,6 +19,7 @@ PROVIDER = Provider(
         "embed": at_deployment(listing("azure-openai", "/embeddings")),
         "image": at_deployment(image("azure-openai")),
         "speech": at_deployment(speech("azure-openai")),
+        "realtime": azure_realtime("azure-openai"),
         **{
             name: at_deployment(operation)
             for name, operation in forms("azure-openai", "transcribe", "translate", "edit_image").items()

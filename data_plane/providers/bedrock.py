@@ -1,4 +1,4 @@
-"""Amazon Bedrock: every chat model through Converse, embeddings and images through each model's own body.
+"""Amazon Bedrock: every chat model through Converse, all else through each model's own body.
 
 A call is signed with an access key (`_aws_account.py` says where that comes from), or carries a Bedrock API key.  The
 model stands in the path: an id, an inference profile or an ARN.
@@ -6,19 +6,21 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_A
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from data_plane.core.identity import IdentityAsk
 from data_plane.core.types import CallFacts, Json, UpstreamRequest
-from data_plane.providers import _invoke_embed, _invoke_image
+from data_plane.providers import _invoke_embed, _invoke_image, _invoke_rerank
 from data_plane.providers._aws import EVENT_STREAM, EventStreamSplitter
 from data_plane.providers._aws_account import AWS_FIELDS, aws_identity, sign_as_account
 from data_plane.providers._converse_answer import decode_answer, read_bedrock_fault
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._converse_stream import ConverseDecoder
 from data_plane.providers._openai_like import bearer, usage_of
+from data_plane.providers._rerank import decode_ranks, rank_usage
 from data_plane.providers.base import CredentialField, Framing, Operation, Provider
 from shared.errors import BadRequest
 from shared.redact import Secret
@@ -76,8 +78,16 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": _operation(_converse_path, encode_request, decode_answer),
-        "embed": _operation(_invoke_path, _invoke_embed.encode_request, _invoke_embed.decode_answer),
+        "embed": replace(
+            _operation(_invoke_path, _invoke_embed.encode_request, _invoke_embed.decode_answer),
+            usage_of_headers=_invoke_rerank.invoke_usage,
+        ),
         "image": _operation(_invoke_path, _invoke_image.encode_request, _invoke_image.decode_answer),
+        "rerank": replace(
+            _operation(_invoke_path, _invoke_rerank.encode_request, decode_ranks),
+            usage=rank_usage,
+            usage_of_headers=_invoke_rerank.invoke_usage,
+        ),
     },
     credential=(
         CredentialField("key", "Bedrock API key", secret=True, required=False),

@@ -1,10 +1,11 @@
-"""Cohere: its own chat and embeddings, version 2.  Source: https://docs.cohere.com/v2/reference/chat"""
+"""Cohere: its own chat, embeddings and ranks, version 2.  Source: https://docs.cohere.com/v2/reference/chat"""
 
 from functools import partial
 
 from data_plane.providers import _cohere_embed
 from data_plane.providers._cohere_answer import decode_answer
 from data_plane.providers._cohere_request import encode_request
+from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._cohere_stream import CohereDecoder
 from data_plane.providers._openai_like import bearer, read_fault, usage_of
 from data_plane.providers.base import Operation, Provider
@@ -31,6 +32,7 @@ PROVIDER = Provider(
             decoder=partial(CohereDecoder, provider="cohere"),
             fault=read_fault,
         ),
+        "rerank": rerank_texts("cohere", "/v2/rerank"),
     },
     caller_headers=("x-client-name",),
 )

@@ -1,6 +1,7 @@
 """Fireworks AI: OpenAI's shape.  Source: https://docs.fireworks.ai/api-reference/post-chatcompletions"""
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._rerank import rerank
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -12,6 +13,7 @@ PROVIDER = Provider(
         "chat": chat("fireworks-ai"),
         "complete": complete("fireworks-ai"),
         "embed": listing("fireworks-ai", "/embeddings"),
+        "rerank": rerank("fireworks-ai"),
     },
     price_source="fireworks",
 )

@@ -3,6 +3,7 @@
 from data_plane.core.types import CallFacts
 from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image, moderation
+from data_plane.providers._openai_realtime import realtime
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import CredentialField, Provider
 
@@ -26,6 +27,7 @@ PROVIDER = Provider(
         "image": image("openai"),
         "speech": speech("openai"),
         "moderate": moderation("openai"),
+        "realtime": realtime("openai"),
         **forms("openai", "transcribe", "translate", "edit_image", "vary_image"),
     },
     caller_headers=("openai-organization", "openai-project", "openai-beta"),

@@ -2,6 +2,7 @@
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing
 from data_plane.providers._openai_responses import native_responses
+from data_plane.providers._rerank import rerank
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -14,6 +15,6 @@ PROVIDER = Provider(
         "responses": native_responses("openrouter"),
         "complete": complete("openrouter"),
         "embed": listing("openrouter", "/embeddings"),
-        "rerank": listing("openrouter", "/rerank", holds="results"),
+        "rerank": rerank("openrouter"),
     },
 )

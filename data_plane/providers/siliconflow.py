@@ -2,6 +2,7 @@
 
 from data_plane.providers._openai_like import bearer, chat, listing, speech
 from data_plane.providers._openai_media import forms, image
+from data_plane.providers._rerank import rerank
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -13,7 +14,7 @@ PROVIDER = Provider(
         "chat": chat("siliconflow"),
         "embed": listing("siliconflow", "/embeddings"),
         "image": image("siliconflow"),
-        "rerank": listing("siliconflow", "/rerank", holds="results"),
+        "rerank": rerank("siliconflow"),
         "speech": speech("siliconflow"),
         **forms("siliconflow", "transcribe"),
     },

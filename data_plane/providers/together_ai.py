@@ -2,6 +2,8 @@
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image
+from data_plane.providers._openai_realtime import realtime
+from data_plane.providers._rerank import rerank
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -15,7 +17,8 @@ PROVIDER = Provider(
         "embed": listing("together-ai", "/embeddings"),
         "image": image("together-ai"),
         "speech": speech("together-ai"),
-        "rerank": listing("together-ai", "/rerank", holds="results"),
+        "rerank": rerank("together-ai"),
+        "realtime": realtime("together-ai", passed=("input_audio_format",)),
         **forms("together-ai", "transcribe", "translate"),
     },
     price_source="together",

@@ -2,6 +2,7 @@
 
 from data_plane.providers._openai_like import bearer, chat, complete
 from data_plane.providers._openai_media import image
+from data_plane.providers._openai_realtime import realtime
 from data_plane.providers._openai_responses import native_responses
 from data_plane.providers.base import Provider
 
@@ -16,5 +17,6 @@ PROVIDER = Provider(
         "complete": complete("x-ai"),
         "image": image("x-ai"),
         "edit_image": image("x-ai", "/images/edits"),
+        "realtime": realtime("x-ai"),
     },
 )

@@ -22,31 +22,33 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Held(Generic[T]):
     until_s: float
-    value: T | None
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    until_s: float
+    fault: GatewayError
 
 
 class Renewed(Generic[T]):
     """Things that run out, by name; each is got again `early_s` before it ends."""
 
-    def __init__(
-        self, refusal: Callable[[], GatewayError], clock: Callable[[], float] = time.monotonic, *, early_s: float
-    ) -> None:
-        """`refusal` makes the error that is raised while a refusal is remembered."""
-        self._refusal = refusal
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, early_s: float) -> None:
         self._clock = clock
         self._early_s = early_s
-        self._held: OrderedDict[str, _Held[T]] = OrderedDict()
+        self._held: OrderedDict[str, _Held[T] | _Refused] = OrderedDict()
         self._asking: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, name: str, ask: Callable[[], Awaitable[tuple[T, float]]]) -> T:
         """Return what is held under `name`, or what `ask` returns with how many seconds it holds.
 
-        Raises the GatewayErrors of `ask`, and for a moment after them the refusal.
+        Raises the GatewayErrors of `ask`, and the last one of them again for a moment.
         """
         held = self._held.get(name)
         if held is not None and held.until_s > self._clock():
-            if held.value is None:
-                raise self._refusal()
+            if isinstance(held, _Refused):
+                raise held.fault.with_traceback(None)
             return held.value
         asking = self._asking.get(name)
         if asking is None:
@@ -65,13 +67,13 @@ class Renewed(Generic[T]):
     async def _ask(self, name: str, ask: Callable[[], Awaitable[tuple[T, float]]]) -> T:
         try:
             value, life_s = await ask()
-        except GatewayError:
-            self._hold(name, _Held(self._clock() + REFUSED_S, None))
+        except GatewayError as fault:
+            self._hold(name, _Refused(self._clock() + REFUSED_S, fault))
             raise
         self._hold(name, _Held(self._clock() + max(1.0, life_s - self._early_s), value))
         return value
 
-    def _hold(self, name: str, held: _Held[T]) -> None:
+    def _hold(self, name: str, held: _Held[T] | _Refused) -> None:
         self._held[name] = held
         self._held.move_to_end(name)
         if len(self._held) > MOST:

@@ -41,26 +41,27 @@ def read_token(content: bytes) -> tuple[Secret, float]:
     return Secret(token), life_s
 
 
+async def fetch_token(client: UpstreamClient, ask: TokenAsk) -> tuple[Secret, float]:
+    """Return a new token and how many seconds it holds; raises TokenRefused, or as `UpstreamClient.send` does."""
+    headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json", **ask.headers}
+    request = UpstreamRequest(ask.url, headers, ask.form, stream=False, timeout_ms=TIMEOUT_MS)
+    response = await client.send(request)
+    try:
+        content = await response.read(MAX_BYTES)
+    finally:
+        response.close()
+    if not 200 <= response.status < 300:
+        raise _refused()
+    return read_token(content)
+
+
 class Tokens:
     """The tokens of one process."""
 
     def __init__(self, client: UpstreamClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._renewed: Renewed[Secret] = Renewed(_refused, clock, early_s=EARLY_S)
+        self._renewed: Renewed[Secret] = Renewed(clock, early_s=EARLY_S)
 
     async def get(self, ask: TokenAsk) -> Secret:
         """Return a token that holds for a minute at least; raises TokenRefused, or as `UpstreamClient.send` does."""
-        return await self._renewed.get(ask.key, partial(self.fetch, ask))
-
-    async def fetch(self, ask: TokenAsk) -> tuple[Secret, float]:
-        """Return a new token and how many seconds it holds; raises as `get` does."""
-        headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json", **ask.headers}
-        request = UpstreamRequest(ask.url, headers, ask.form, stream=False, timeout_ms=TIMEOUT_MS)
-        response = await self._client.send(request)
-        try:
-            content = await response.read(MAX_BYTES)
-        finally:
-            response.close()
-        if not 200 <= response.status < 300:
-            raise _refused()
-        return read_token(content)
+        return await self._renewed.get(ask.key, partial(fetch_token, self._client, ask))

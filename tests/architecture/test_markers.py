@@ -22,6 +22,8 @@ MAY_REVEAL = {
     "data_plane/providers/_oauth.py": "puts an application's secret into the form that gets a token",
     "data_plane/providers/_openai_like.py": "puts the provider key into the upstream header",
     "data_plane/sync/enrol.py": "sends the one-time enrolment token to the control plane",
+    "data_plane/upstream/identity/azure.py": "changes a machine's token for one of an application that trusts it",
+    "data_plane/upstream/identity/google.py": "changes another cloud's token for one of a service account",
     "shared/redact.py": "is the wrapper",
 }
 TEXT = (".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".html", ".css", ".js", ".example", ".Dockerfile", ".cfg", "")

@@ -54,7 +54,8 @@ def code(answer):
 
 
 def test_the_resources_of_this_version_are_all_there():
-    assert {"admin/workspaces", "api-keys", "configs", "integrations", "providers", "virtual-keys"} <= set(WHOLE)
+    kinds = {"admin/workspaces", "api-keys", "configs", "custom-providers", "integrations", "providers", "virtual-keys"}
+    assert kinds <= set(WHOLE)
 
 
 @every_whole

@@ -7,12 +7,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from data_plane.app import build_app
+from data_plane.core.duplex import SessionLimits
+from data_plane.core.identity import OwnIdentity
 from data_plane.http.metrics import Metrics
 from data_plane.pipeline.deps import Deps
 from data_plane.providers.registry import load_providers
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.identity.identities import make_identities
+from data_plane.upstream.sockets import Sockets
 from data_plane.upstream.tokens import Tokens
 from tests.data_plane import kit
 
@@ -77,17 +81,23 @@ def at(*fakes, **changes):
 
 @asynccontextmanager
 async def gateway(
-    tmp_path, *, snapshot=None, propagation_wait_s=0.0, max_body=1024 * 1024, draw=lambda: 0.0, **sections
-):
-    """Run a gateway on `snapshot`, or on one of `sections`; None as `snapshot` and no sections is the usual one."""
+    tmp_path, *, snapshot=None, propagation_wait_s=0.0, max_body=1024 * 1024, draw=lambda: 0.0, variables=None,
+    own_identity="saved", sockets=None, session_limits=None, batches=None, **sections
+):  # fmt: skip
+    """Run a gateway on `snapshot`, or on one of `sections`; None as `snapshot` and no sections is the usual one.
+
+    `variables` are those of the machine by which it has an identity at a cloud; `own_identity` says who may use that.
+    """
     holder = Holder()
     holder.swap(snapshot or kit.snapshot(**sections))
     client = UpstreamClient(TRUSTED)
+    identities = make_identities(client, variables or {}, allowed=OwnIdentity(own_identity), trusted_hosts=TRUSTED)
     deps = Deps(
-        holder=holder, providers=load_providers(), client=client, tokens=Tokens(client), recorder=Recorded(), trusted_hosts=TRUSTED,
-        gateway="gw-test", propagation_wait_s=propagation_wait_s, draw=draw,
+        holder=holder, providers=load_providers(), client=client, tokens=Tokens(client), identities=identities, recorder=Recorded(), trusted_hosts=TRUSTED,
+        gateway="gw-test", propagation_wait_s=propagation_wait_s, draw=draw, sockets=sockets or Sockets(TRUSTED),
+        session_limits=session_limits or SessionLimits(),
     )  # fmt: skip
-    app = build_app(deps, PayloadStore(tmp_path / "payloads"), Metrics(CollectorRegistry()), max_body)
+    app = build_app(deps, PayloadStore(tmp_path / "payloads"), Metrics(CollectorRegistry()), max_body, batches)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, max_line_size=65536, max_field_size=65536)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -95,4 +105,6 @@ async def gateway(
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield Gateway(f"http://127.0.0.1:{runner.addresses[0][1]}", session, deps)
     await runner.cleanup()
+    await deps.sockets.close()
+    await identities.close()
     await client.close()

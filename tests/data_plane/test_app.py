@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
+from prometheus_client import Gauge
 
 from data_plane import settings
 from data_plane.app import Worker
@@ -54,6 +55,7 @@ class Counts:
     """Stands where the metrics are, which only one worker of a process may have."""
 
     flushed = 0
+    sessions = Gauge("sessions_of_a_test", "Stands where the gauge stands.", registry=None)
 
     def flush(self):
         self.flushed += 1

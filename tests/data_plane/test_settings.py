@@ -33,6 +33,16 @@ def test_without_any_variable_the_gateway_listens_to_this_host_only_and_trusts_n
     assert (made.ENROLMENT_TOKEN, made.ROOT_SHA256) == ("", "")
 
 
+def test_the_gateways_own_identity_is_for_saved_providers_unless_the_operator_says_otherwise(monkeypatch):
+    made = loaded(monkeypatch)
+    assert (made.CLOUD_IDENTITY, made.CLOUD_TOKEN_FOLDERS) == ("saved", ())
+    said = loaded(
+        monkeypatch, GATEHOUSE_CLOUD_IDENTITY="OFF", GATEHOUSE_CLOUD_TOKEN_FOLDERS="/a, /b/c", AWS_ROLE_ARN="r"
+    )
+    assert ("off", (Path("/a"), Path("/b/c"))) == (said.CLOUD_IDENTITY, said.CLOUD_TOKEN_FOLDERS)
+    assert said.CLOUD_VARIABLES["AWS_ROLE_ARN"] == "r"
+
+
 def test_variables_are_read_in_their_units(monkeypatch):
     made = loaded(
         monkeypatch, GATEHOUSE_GATEWAY_PORT="9", GATEHOUSE_GATEWAY_STATE_DIR="/x/y", GATEHOUSE_PROPAGATION_WAIT_S="0.25",
@@ -55,7 +65,7 @@ def test_this_machine_is_trusted_in_development_only(monkeypatch, environment, t
 @pytest.mark.parametrize(("name", "value"), [
     ("GATEHOUSE_GATEWAY_PORT", "eighty"), ("GATEHOUSE_GATEWAY_PORT", "70000"), ("GATEHOUSE_GATEWAY_WORKERS", "0"), ("GATEHOUSE_GATEWAY_WORKERS", "257"),
     ("GATEHOUSE_MAX_BODY_BYTES", "1"), ("GATEHOUSE_SPOOL_MAX_BYTES", "1000"), ("GATEHOUSE_PAYLOAD_KEEP_DAYS", "0"), ("GATEHOUSE_SHUTDOWN_S", "-1"),
-    ("GATEHOUSE_PROPAGATION_WAIT_S", "inf"),
+    ("GATEHOUSE_PROPAGATION_WAIT_S", "inf"), ("GATEHOUSE_CLOUD_IDENTITY", "everybody"),
 ])  # fmt: skip
 def test_a_value_that_cannot_be_used_is_named_in_one_sentence(monkeypatch, name, value):
     with pytest.raises(SettingInvalid) as raised:

@@ -159,6 +159,13 @@ async def test_a_gateway_that_never_enrolled_says_what_it_needs(tmp_path):
 # the whole gateway, as a process, without a control plane
 
 
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 class Gateway:
     """A gateway process and its workers."""
 
@@ -167,9 +174,10 @@ class Gateway:
         self.url = f"http://127.0.0.1:{port}"
 
     def workers(self):
-        """Return the ids of the running children."""
+        """Return the ids of the running children that serve requests."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return {int(pid) for pid in children.read_text().split()} if children.exists() else set()
+        found = {int(pid) for pid in children.read_text().split()} if children.exists() else set()
+        return {pid for pid in found if b"batch-worker" not in command_of(pid)}
 
     async def status(self, session, path="/readyz"):
         try:
@@ -353,7 +361,7 @@ async def test_a_gateway_gets_newer_revisions_from_its_control_plane(start, tmp_
     async with serving(edge) as url:
         gateway = await start(tmp_path / "online", ready=503, GATEHOUSE_EDGE_URL=url)
         await edge.publish(1, **at(fake))
-        await until(lambda: edge.last and edge.last.state == "ACTIVE" and edge.last.workers == 2, 15)
+        await until(lambda: edge.last and edge.last.state == "ACTIVE" and edge.last.workers == 3, 15)
         assert (await gateway.chat(session))[0] == 200
         await edge.publish(2, head={"revoked": [f"k:{kit.KEY_ID}"]}, **at(fake))
         await until(lambda: edge.last.active.seq == 2, 15)

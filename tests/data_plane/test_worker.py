@@ -16,6 +16,7 @@ from tests.data_plane import kit
 from tests.data_plane.gateway_kit import CHAT, at
 from tests.data_plane.state_kit import until
 from tests.fakes.provider import FakeProvider, Reply
+from tests.fakes.realtime import FakeRealtime
 
 HELLO = Hello(kit.ORG, kit.GROUP, "gw-test-0001", {kit.KID: kit.PRIVATE})
 
@@ -52,7 +53,7 @@ async def running(tmp_path):
     env = {
         **os.environ, "GATEHOUSE_LINK_FD": str(theirs.fileno()), "GATEHOUSE_SOCKET_FD": str(listening.fileno()),
         "GATEHOUSE_GATEWAY_STATE_DIR": str(tmp_path), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
-        "TRUSTED_CUSTOM_HOSTS": "127.0.0.1", "GATEHOUSE_SHUTDOWN_S": "5",
+        "TRUSTED_CUSTOM_HOSTS": "127.0.0.1", "GATEHOUSE_SHUTDOWN_S": "2",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "data_plane", "worker", cwd=ROOT, env=env, pass_fds=(theirs.fileno(), listening.fileno()),
@@ -112,6 +113,30 @@ async def test_a_worker_finishes_running_requests_before_it_ends(running):
         running.process.send_signal(signal.SIGTERM)
         assert await request == 200
         assert await running.end() == 0
+
+
+async def test_sessions_end_when_what_they_live_by_is_gone_and_when_the_worker_ends(running):
+    running.agent.send(HELLO)
+    async with FakeRealtime() as fake, aiohttp.ClientSession() as session:
+        url = f"{running.url}/v1/realtime?model=@main/gpt-realtime"
+        headers = {"authorization": f"Bearer {kit.KEY_TEXT}"}
+
+        async def ended(socket):
+            told = [message.json() async for message in socket]
+            return told[-1]["error"]["code"], socket.close_code
+
+        await running.activate(**at(fake))
+        async with session.ws_connect(url, headers=headers) as socket:
+            await socket.receive()
+            await running.activate(2, **{**at(fake), "virtual_keys": []})
+            assert await ended(socket) == ("invalid_api_key", 1008)
+        await running.activate(3, **at(fake))
+        async with session.ws_connect(url, headers=headers) as socket:
+            await socket.receive()
+            running.process.send_signal(signal.SIGTERM)
+            assert await ended(socket) == ("draining", 1001)
+        assert await running.end() == 0
+        assert [seen.close_code for seen in fake.seen] == [1001, 1001]
 
 
 def test_long_lived_objects_are_left_alone_by_the_garbage_collector():

@@ -42,7 +42,10 @@ def chunks(body):
     """Yield the events of a streamed chat."""
     head = {"id": "acme-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
     for word in ANSWER.split():
-        yield {**head, "choices": [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}]}
+        yield {
+            **head,
+            "choices": [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}],
+        }
     yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     if (body.get("stream_options") or {}).get("include_usage"):
         yield {**head, "choices": [], "usage": USAGE}

@@ -23,11 +23,18 @@ def test_a_required_variable_that_is_missing_is_named(monkeypatch):
     (lambda: env.number("GH_T_BAD", 1.0, "x"), "-1"),
     (lambda: env.number("GH_T_BAD", 1.0, "x"), "nan"),
     (lambda: env.boolean("GH_T_BAD", default=True, meaning="x"), "maybe"),
+    (lambda: env.choice("GH_T_BAD", "a", ("a", "b"), "x"), "c"),
 ])  # fmt: skip
 def test_a_value_that_cannot_be_used_is_named(monkeypatch, read, raw):
     monkeypatch.setenv("GH_T_BAD", raw)
     with pytest.raises(SettingInvalid, match="GH_T_BAD"):
         read()
+
+
+def test_a_choice_is_one_of_its_words_in_any_case(monkeypatch):
+    assert env.choice("GH_T_MISSING", "a", ("a", "b"), "x") == "a"
+    monkeypatch.setenv("GH_T_CHOICE", " B ")
+    assert env.choice("GH_T_CHOICE", "a", ("a", "b"), "x") == "b"
 
 
 def test_a_secret_value_is_not_repeated_in_its_error(monkeypatch):

@@ -13,7 +13,7 @@ DIALECT = {
     "headers": {"x-acme-region": "eu"},
     "endpoints": {"chat": {"path": "/chat"}, "embed": {"parameters": {"drop": ["encoding_format"]}}},
     "parameters": {
-        "rename": {"max_tokens": "max_output_tokens"},
+        "rename": {"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens"},
         "drop": ["user"],
         "defaults": {"safe_mode": True},
         "refuse": ["logprobs"],
@@ -39,7 +39,12 @@ def streamed(system, body):
 def test_a_vendor_that_no_release_knows_is_added_used_and_changed_without_one(system):
     with acme_host() as (base_url, seen):
         system.admin("POST", "/custom-providers", {**DIALECT, "base_url": base_url})
-        account = {"name": "Acme account", "ai_provider_id": "acme-models", "key": KEY, "create_default_provider": False}
+        account = {
+            "name": "Acme account",
+            "ai_provider_id": "acme-models",
+            "key": KEY,
+            "create_default_provider": False,
+        }
         integration = system.admin("POST", "/integrations", account)["slug"]
         made = {
             "name": "Acme",
@@ -79,7 +84,9 @@ def test_a_vendor_that_no_release_knows_is_added_used_and_changed_without_one(sy
 
         # What the host now calls otherwise is changed where it is said, and holds for the next requests.
         system.admin("PUT", "/custom-providers/acme-models", {"parameters": {"drop": ["user", "max_tokens"]}})
-        wait_for(lambda: call("/chat/completions", ASKED)[0] == 200 and len(seen[-1][2]) == 2, "the new map is in force")
+        wait_for(
+            lambda: call("/chat/completions", ASKED)[0] == 200 and len(seen[-1][2]) == 2, "the new map is in force"
+        )
         assert seen[-1][2] == {"model": "large", "messages": ASKED["messages"]}
 
         status, answer, _ = fetch(

@@ -78,7 +78,8 @@ class Load:
 
     def workers(self):
         pid = self.system.programs["gateway"].process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [child for child in children if b"batch-worker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     def memory(self, field="VmRSS"):
         """Return the bytes that the workers hold, or held at most since `forget_peak`."""

@@ -65,7 +65,7 @@ def size(count: int) -> str:
 @register.filter
 def outcome(status: int) -> str:
     """Return the word for an HTTP status."""
-    if 200 <= status < 300:
+    if 200 <= status < 300 or status == 101:
         return "Success"
     return "Server error" if status >= 500 else "Client error" if status >= 400 else "Other"
 

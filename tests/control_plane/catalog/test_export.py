@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from control_plane.catalog.export import export
-from shared.schema.rows import VirtualKeyRow
+from control_plane.catalog.custom_providers import create_custom_provider
+from control_plane.catalog.export import export, export_providers
+from shared.schema.rows import AuthRow, CustomProviderRow, EndpointRow, ParameterMap, VirtualKeyRow
 from tests.control_plane.factories import make_tenant, make_virtual_key
 
 pytestmark = pytest.mark.django_db
@@ -49,3 +50,44 @@ def test_nothing_secret_is_exported():
     tenant = make_tenant()
     make_virtual_key(tenant, key="sk-sentinel-0123456789")
     assert "sk-sentinel" not in str(list(export(tenant.organisation)))
+
+
+def test_a_custom_provider_is_exported_under_organisation_and_slug():
+    tenant = make_tenant()
+    create_custom_provider(make_tenant().actor, {"name": "Other", "base_url": "https://b.example"})
+    given = {
+        "name": "Acme", "slug": "acme", "base_url": "https://a.example/v1", "auth": {"header": "x-key", "prefix": ""},
+        "headers": {"x-region": "eu"}, "endpoints": {"chat": {"path": "/talk", "parameters": {"drop": ["user"]}}, "embed": {}},
+        "parameters": {"rename": {"a": "b"}, "defaults": {"c": [1.5, {"d": None}]}, "refuse": ["n"]}, "streams_usage": False,
+        "price_source": "openai",
+    }  # fmt: skip
+    row = create_custom_provider(tenant.actor, given)
+    assert list(export_providers(tenant.organisation)) == [
+        (
+            "custom_providers",
+            f"{tenant.organisation.pk}/acme",
+            CustomProviderRow(
+                id=str(row.pk),
+                org=str(tenant.organisation.pk),
+                slug="acme",
+                base_url="https://a.example/v1",
+                name="Acme",
+                auth=AuthRow("x-key", ""),
+                headers={"x-region": "eu"},
+                endpoints={
+                    "chat": EndpointRow("/talk", ParameterMap(drop=("user",))),
+                    "embed": EndpointRow(),
+                },
+                parameters=ParameterMap({"a": "b"}, (), {"c": [1.5, {"d": None}]}, ("n",)),
+                streams_usage=False,
+                price_source="openai",
+            ),
+        )
+    ]
+
+
+def test_a_custom_provider_that_takes_no_credential_is_exported_so():
+    tenant = make_tenant()
+    create_custom_provider(tenant.actor, {"name": "Acme", "base_url": "https://a.example", "auth": None})
+    [(_, _, row)] = export_providers(tenant.organisation)
+    assert (row.auth, row.price_source, sorted(row.endpoints)) == (None, None, ["chat", "complete", "embed"])

@@ -3,9 +3,11 @@
 import pytest
 
 from control_plane.catalog import hosts
-from control_plane.catalog.hosts import allowed_hosts, checked_custom_host
+from control_plane.catalog.custom_providers import create_custom_provider
+from control_plane.catalog.hosts import allowed_hosts, checked_address, checked_custom_host
 from control_plane.core.errors import Invalid
 from shared.catalog.load import ProviderEntry
+from tests.control_plane.factories import make_tenant
 
 
 def test_the_host_of_the_provider_is_the_only_one():
@@ -36,3 +38,18 @@ def test_no_custom_host_is_none(nothing):
 
 def test_a_custom_host_loses_its_trailing_slash():
     assert checked_custom_host("https://llm.example.com/v1/") == "https://llm.example.com/v1"
+
+
+@pytest.mark.django_db
+def test_the_host_of_a_custom_provider_is_that_of_its_organisation():
+    tenant, other = make_tenant(), make_tenant()
+    create_custom_provider(tenant.actor, {"name": "n", "slug": "acme", "base_url": "https://Api.acme.example:8443/v1"})
+    assert allowed_hosts("acme", {}, tenant.organisation.pk) == ("api.acme.example",)
+    assert allowed_hosts("acme", {"custom_host": "https://own.example"}, tenant.organisation.pk) == ("own.example",)
+    with pytest.raises(Invalid, match="custom one"):
+        allowed_hosts("acme", {}, other.organisation.pk)
+
+
+def test_an_address_that_may_not_be_used_is_refused_with_the_name_of_its_field():
+    with pytest.raises(Invalid, match="base_url: must not hold credentials"):
+        checked_address("https://user:word@acme.example", "base_url")

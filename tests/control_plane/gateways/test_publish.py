@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.utils import timezone
 
+from control_plane.catalog.custom_providers import create_custom_provider
 from control_plane.configs.services import delete_config
 from control_plane.core.models import OutboxEvent
 from control_plane.core.outbox import touch
@@ -290,6 +291,7 @@ def fill(name):
     make_api_key(tenant)
     make_virtual_key(tenant, key=f"sk-{name}-0123456789")
     make_config(tenant)
+    create_custom_provider(tenant.actor, {"name": name, "base_url": "https://llm.example.com"})
     return tenant
 
 

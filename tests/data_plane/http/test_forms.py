@@ -24,7 +24,7 @@ def form(**fields):
 
 async def sent(tmp_path, data, *, path="/v1/audio/transcriptions", script=(), headers=None, **limit):
     """Send a form; return (status, body, content type, what the provider saw, record, request kept)."""
-    async with FakeProvider(script) as fake, gateway(tmp_path, **at(fake)) as gw:
+    async with FakeProvider(script) as fake, gateway(tmp_path, **limit, **at(fake)) as gw:
         all_headers = {"x-portkey-api-key": kit.KEY_TEXT, **(headers or {})}
         async with gw.session.post(gw.url + path, data=data, headers=all_headers) as response:
             body = await response.read()

@@ -88,7 +88,7 @@ async def test_nothing_of_the_gateway_reaches_the_provider(tmp_path):
     ({"body": {"model": "@main", "messages": []}}, "invalid_request"),
     ({"headers": {"content-type": "text/plain"}}, "invalid_request"), ({"headers": {"x-portkey-config": "pc-none"}}, "invalid_config"),
     ({"headers": {"x-portkey-config": "{"}}, "invalid_config"), ({"headers": {"x-portkey-config": '{"targets":7}'}}, "invalid_config"),
-    ({"body": {"model": "gpt-4o", "messages": []}, "headers": {"x-portkey-provider": "nonesuch"}}, "invalid_request"),
+    ({"body": {"model": "gpt-4o", "messages": []}, "headers": {"x-portkey-provider": "nonesuch"}}, "invalid_provider"),
     ({"headers": {"x-portkey-provider": "openai", "x-portkey-custom-host": "http://10.0.0.1"}, "body": {**CHAT, "model": "m"}}, "invalid_request"),
 ])  # fmt: skip
 async def test_what_cannot_be_served_is_a_clear_400_in_json(tmp_path, sent, code):

@@ -2,10 +2,12 @@
 
 from contextlib import asynccontextmanager
 
+from data_plane.core.identity import OwnIdentity
 from data_plane.pipeline.deps import Deps
 from data_plane.providers.registry import load_providers
 from data_plane.sync.snapshot import Holder
 from data_plane.upstream.client import UpstreamClient
+from data_plane.upstream.identity.identities import make_identities
 from data_plane.upstream.tokens import Tokens
 from tests.data_plane.gateway_kit import TRUSTED, Recorded
 
@@ -25,5 +27,7 @@ async def deps_of(snapshot, **changes):
         "trusted_hosts": TRUSTED,
         **changes,
     }
+    fields.setdefault("identities", make_identities(client, {}, allowed=OwnIdentity.OFF))
     yield Deps(holder=holder, providers=load_providers(), client=client, tokens=Tokens(client), **fields)
+    await fields["identities"].close()
     await client.close()

@@ -6,10 +6,11 @@ import pytest
 from data_plane.pipeline.answer import answer, refuse
 from shared import wire
 from shared.errors import Forbidden, NotReady
+from shared.schema.rows import CustomProviderRow
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import CHAT, at
 from tests.data_plane.pipeline.deps_kit import deps_of
-from tests.fakes.provider import FakeProvider
+from tests.fakes.provider import KEYS, FakeProvider
 
 
 def code(result):
@@ -62,12 +63,21 @@ NEW = [
     pytest.param({"headers": {"x-portkey-config": "pc-new"}, "body": {**CHAT, "model": "gpt-4o"}}, {}, id="config"),
     pytest.param({}, {"virtual_keys": []}, id="provider"),
     pytest.param({}, {"secrets": []}, id="secret"),
+    pytest.param(
+        {
+            "headers": {"x-portkey-provider": "acme", "authorization": f"Bearer {KEYS['openai']}"},
+            "body": {**CHAT, "model": "gpt-4o"},
+        },
+        {"custom_providers": []},
+        id="custom provider",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "old"), NEW)
 async def test_what_was_made_a_moment_ago_is_waited_for(fake, call, old):
-    sections = at(fake, configs=[kit.config("pc-new", {"virtual_key": "main"})])
+    added = CustomProviderRow(f"{kit.ORG}/acme", kit.ORG, "acme", fake.base_url)
+    sections = at(fake, configs=[kit.config("pc-new", {"virtual_key": "main"})], custom_providers=[added])
     exchange = kit.exchange(kit.call(**{"body": CHAT, **call}))
     async with deps_of(kit.snapshot(1, **{**sections, "configs": [], **old}), propagation_wait_s=30.0) as deps:
         deps.holder.connected = True

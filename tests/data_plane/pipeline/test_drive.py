@@ -125,7 +125,7 @@ async def test_a_failure_of_transport_is_an_attempt_like_any_other(fakes):
 
 
 async def test_a_fault_of_the_request_itself_is_tried_nowhere_else(fakes):
-    answer, exchange = await driven(fakes, fallback({"provider": "nonesuch"}, SECOND))
+    answer, exchange = await driven(fakes, fallback({"provider": "openai", "custom_host": "http://10.0.0.1"}, SECOND))
     assert (answer.status, orjson.loads(answer.body)["error"]["code"]) == (400, "invalid_request")
     assert (exchange.error_class, len(exchange.attempts), fakes[1].seen) == ("BadRequest", 1, [])
     assert answer.headers["x-portkey-gateway-exception"] == "true"

@@ -79,6 +79,7 @@ def test_settings_of_providers_come_from_their_headers_and_secret_ones_cannot_be
 
 @pytest.mark.parametrize(("headers", "code"), [
     ({"x-portkey-provider": "openai"}, "inline_provider_blocked"),
+    ({"x-portkey-provider": "added-by-the-organisation"}, "inline_provider_blocked"),
     ({"x-portkey-custom-host": "https://x.example/v1"}, "inline_custom_host_blocked"),
     ({"x-portkey-huggingface-base-url": "https://x.example"}, "inline_provider_url_blocked"),
     ({"x-portkey-azure-foundry-url": "https://x.example"}, "inline_provider_url_blocked"),

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from data_plane.core.job import Choice, Job, Principal, Raw
-from data_plane.pipeline.target import UnknownProvider, find_provider, locate, operation_of
+from data_plane.pipeline.target import UnknownProvider, find_provider, locate
 from data_plane.providers.registry import load_providers
 from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
 from shared.redact import Secret
@@ -456,7 +456,9 @@ def test_a_key_whose_custom_provider_is_encrypted_is_not_sent_in_plain_text():
         )
 
 
-@pytest.mark.parametrize("base_url", ["http://169.254.169.254/v1", "https://10.0.0.1/v1", "https://{x}.example/v1", "https://u:p@a.example"])
+@pytest.mark.parametrize(
+    "base_url", ["http://169.254.169.254/v1", "https://10.0.0.1/v1", "https://{x}.example/v1", "https://u:p@a.example"]
+)
 def test_the_address_of_a_custom_provider_is_judged_as_a_custom_host_is(base_url):
     with pytest.raises(BadRequest, match="Invalid custom host"):
         find(model="@mine/m", snapshot=with_added(added("acme", base_url)))

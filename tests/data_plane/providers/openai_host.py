@@ -27,7 +27,7 @@ BODIES = {
     "transcribe": {"file": FormFile("a.mp3", "audio/mpeg", b"\x00\xff"), "temperature": "0"},
     "translate": {"file": FormFile("a.mp3", "audio/mpeg", b"\x00\xff")},
     "edit_image": {"prompt": "a hat", "image[]": [FormFile("1.png", "image/png", b"1"), FormFile("2.png", "", b"2")]},
-    "vary_image": {"image": FormFile("1.png", "image/png", b"1")},
+    "vary_image": {"image": FormFile("1.png", "image/png", b"1")}, "realtime": {},
 }  # fmt: skip
 ANSWERS = {
     "chat": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}}]},
@@ -85,11 +85,21 @@ def holds(request, body):
     )
 
 
+def opens_sessions(provider, base_url):
+    """Fail unless the provider's realtime sessions are opened as OpenAI's are."""
+    request = sent(provider, "realtime")
+    assert (request.method, request.url, request.body) == ("GET", f"{base_url}/realtime?model=m", b"")
+    assert request.headers["authorization"] == "Bearer the-key"
+
+
 def speaks_openai(provider_id, base_url, *operations):
     """Fail unless the provider does exactly `operations`, at `base_url`, as OpenAI does them."""
     provider = load_providers()[provider_id]
     assert (provider.base_url, set(provider.operations)) == (base_url, set(operations))
     for name in operations:
+        if name == "realtime":
+            opens_sessions(provider, base_url)
+            continue
         request = sent(provider, name)
         assert request.url == base_url + PATHS[name]
         assert request.headers["authorization"] == "Bearer the-key"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_plane.core.identity import AwsKey
 from data_plane.core.types import UpstreamRequest
 from data_plane.providers import _aws
-from data_plane.core.identity import AwsKey
 from data_plane.providers._aws import EventStreamSplitter, sign_request
 from shared.errors import UpstreamBroken
 from shared.redact import Secret

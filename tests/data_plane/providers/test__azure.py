@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from data_plane.core.identity import AzureIdentity, AzureWay
 from data_plane.core.types import CallFacts, UpstreamRequest
-from data_plane.providers._azure import api_version, at_deployment, at_root, deployment, sign, token
+from data_plane.providers._azure import SCOPE, api_version, at_deployment, at_root, deployment, sign, token
 from data_plane.providers._openai_like import chat
 from shared.errors import BadRequest
 from shared.redact import Secret
+from shared.schema.target_settings import TARGET_SETTINGS
 
 LISTED = (
     {"deployment_id": "d-4o", "alias": "gpt-4o", "api_version": "2024-10-21"},
@@ -70,8 +72,11 @@ def test_an_entra_application_gets_its_token_at_its_tenant():
 
 
 @pytest.mark.parametrize(("change", "path"), [
-    ({"azure_auth_mode": "managed"}, "azure_auth_mode"), ({"azure_entra_client_id": ""}, "azure_auth_mode"),
+    ({"azure_auth_mode": "other"}, "azure_auth_mode"), ({"azure_entra_client_id": ""}, "azure_auth_mode"),
     ({"azure_entra_client_secret": "plain"}, "azure_auth_mode"), ({"azure_entra_tenant_id": "a/../b"}, "azure_entra_tenant_id"),
+    ({"azure_auth_mode": "entraFederated", "azure_entra_tenant_id": ""}, "azure_entra_tenant_id"),
+    ({"azure_auth_mode": "entraFederated", "azure_entra_client_id": "a?b"}, "azure_entra_client_id"),
+    ({"azure_auth_mode": "managed", "azure_entra_scope": "a b"}, "azure_entra_scope"),
 ])  # fmt: skip
 def test_an_account_that_is_not_complete_is_told_so(change, path):
     with pytest.raises(BadRequest) as raised:
@@ -87,3 +92,32 @@ def test_what_has_no_deployment_is_found_at_the_root(version, path):
     told = facts(azure_api_version=version, azure_deployment_id="d")
     assert operation.path_for(told) == path
     assert operation.encode({"model": "m", "messages": []}, told)["model"] == "d"
+
+
+@pytest.mark.parametrize(("settings", "wanted"), [
+    ({"azure_auth_mode": "managed"}, AzureIdentity(AzureWay.MANAGED, SCOPE)),
+    ({"azure_auth_mode": "managed", "azure_managed_client_id": "c", "azure_entra_scope": "https://x/.default"},
+     AzureIdentity(AzureWay.MANAGED, "https://x/.default", "c")),
+    ({"azure_auth_mode": "workload", "azure_workload_client_id": "w", "azure_managed_client_id": "c"}, AzureIdentity(AzureWay.WORKLOAD, SCOPE, "w")),
+    ({**ENTRA, "azure_auth_mode": "entraFederated"}, AzureIdentity(AzureWay.FEDERATED, SCOPE, "", "tenant-1", "app")),
+])  # fmt: skip
+def test_an_identity_is_asked_for_by_what_the_account_says_and_is_the_gateways_own(settings, wanted):
+    ask = token(Secret("k"), facts(**settings))
+    assert (ask.wanted, ask.is_own, ask.path) == (wanted, True, "azure_auth_mode")
+    assert set(ask.bound) <= set(TARGET_SETTINGS)
+    assert ask.key != token(None, facts(**{**settings, "azure_entra_scope": "other"})).key
+
+
+@pytest.mark.parametrize("mode", ["managed", "workload", "entraFederated"])
+def test_the_token_of_an_identity_stands_where_entras_does(mode):
+    assert signed(Secret("t"), azure_auth_mode=mode) == {"authorization": "Bearer t"}
+
+
+@pytest.mark.parametrize(("host", "is_microsofts"), [
+    ("r.openai.azure.com", True), ("r.cognitiveservices.azure.com", True), ("r.services.ai.azure.com", True), ("m.eastus.models.ai.azure.com", True),
+    ("r.openai.azure.us", True), ("openai.azure.com", False), ("x.eastus.cloudapp.azure.com", False), ("x.azurewebsites.net", False),
+    ("r.openai.azure.com.evil.example", False), ("r-openai.azure.com", False), ("x.eastus.inference.ml.azure.com", False),
+])  # fmt: skip
+def test_an_identity_is_shown_to_services_that_microsoft_runs(host, is_microsofts):
+    ask = token(None, facts(azure_auth_mode="managed"))
+    assert bool(ask.hosts.fullmatch(host)) is is_microsofts

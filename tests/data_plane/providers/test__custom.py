@@ -121,7 +121,12 @@ def test_answers_are_read_as_openais_and_name_the_provider():
 
 
 def test_parameters_are_renamed_dropped_filled_in_and_refused():
-    rules = {"rename": {"max_tokens": "limit"}, "drop": ("user",), "defaults": {"safe": True, "top_p": 1}, "refuse": ("n",)}
+    rules = {
+        "rename": {"max_tokens": "limit"},
+        "drop": ("user",),
+        "defaults": {"safe": True, "top_p": 1},
+        "refuse": ("n",),
+    }
     sent = encoded({**BODY, "max_tokens": 9, "user": "u", "top_p": 0.5}, **rules)
     assert sent == {"model": "m", "messages": BODY["messages"], "limit": 9, "safe": True, "top_p": 0.5}
     with pytest.raises(Unsupported, match="n is not supported by acme") as raised:

@@ -1,3 +1,4 @@
+import contextlib
 from urllib.parse import parse_qs
 
 import jwt
@@ -5,11 +6,15 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from data_plane.core.identity import GoogleIdentity, IdentityAsk
 from data_plane.core.types import CallFacts
 from data_plane.providers import _google_auth
 from data_plane.providers._google_auth import CredentialMalformed, api_key, google_token
 from shared.redact import Secret
+from tests.fakes.clouds import external_account
 
 KEY = rsa.generate_private_key(65537, 2048)
 NOW = 1_750_000_000
@@ -115,3 +120,68 @@ def test_what_is_no_service_account_is_refused_without_repeating_it(text):
         google_token(None, facts(vertex_service_account_json=Secret(text)))
     assert raised.value.message == "The credential is not the JSON key of a service account."
     assert raised.value.final is False
+
+
+# other accounts
+
+USER = {"type": "authorized_user", "client_id": "id", "client_secret": "sentinel", "refresh_token": "sentinel-2"}
+
+
+def test_a_user_who_agreed_is_refreshed():
+    ask = google_token(Secret(orjson.dumps(USER).decode()), facts())
+    form = {name: values[0] for name, values in parse_qs(ask.form.decode()).items()}
+    assert form == {
+        "grant_type": "refresh_token",
+        "client_id": "id",
+        "client_secret": "sentinel",
+        "refresh_token": "sentinel-2",
+    }
+    assert (ask.url, "sentinel" in repr(ask)) == ("https://oauth2.googleapis.com/token", False)
+
+
+@pytest.mark.parametrize("missing", ["client_id", "client_secret", "refresh_token"])
+@pytest.mark.parametrize("value", [None, "", 7])
+def test_a_user_who_is_not_whole_is_refused(missing, value):
+    with pytest.raises(CredentialMalformed):
+        google_token(None, facts(vertex_service_account_json=Secret(orjson.dumps({**USER, missing: value}).decode())))
+
+
+def test_an_external_account_is_an_identity_that_its_operator_is_asked_about():
+    ask = google_token(None, facts(vertex_service_account_json=Secret(external_account())))
+    assert isinstance(ask, IdentityAsk)
+    assert (ask.is_own, ask.path, ask.wanted.account.file) == (True, "vertex_service_account_json", "/nowhere")
+    other = google_token(Secret(external_account(audience="b")), facts())
+    assert ask.key != other.key
+
+
+def test_an_external_account_that_leads_away_is_refused_with_the_reason():
+    with pytest.raises(CredentialMalformed, match="token_url must be an address of Google's token service") as raised:
+        google_token(Secret(external_account(token_url="https://evil.example/")), facts())
+    assert "evil" not in str(raised.value.body())
+
+
+@pytest.mark.parametrize("key", [None, Secret("dummy"), Secret(account())])
+def test_the_gateways_own_account_is_used_when_the_account_says_so(key):
+    ask = google_token(key, facts(vertex_auth_type="workload"))
+    assert (ask.wanted, ask.is_own, ask.path) == (GoogleIdentity(), True, "vertex_auth_type")
+
+
+def test_an_account_of_its_own_wins_over_the_gateways():
+    told = facts(vertex_auth_type="workload", vertex_service_account_json=Secret(account()))
+    assert google_token(None, told).url == "https://oauth2.googleapis.com/token"
+
+
+@pytest.mark.parametrize(("host", "is_googles"), [
+    ("us-central1-aiplatform.googleapis.com", True), ("aiplatform.googleapis.com", True), ("aiplatform.us.rep.googleapis.com", True),
+    ("storage.googleapis.com", False), ("evil.example", False), ("x.aiplatform.googleapis.com", False), ("aiplatform.googleapis.com.evil.example", False),
+])  # fmt: skip
+def test_the_gateways_own_account_is_shown_to_vertex_only(host, is_googles):
+    assert bool(google_token(None, facts(vertex_auth_type="workload")).hosts.fullmatch(host)) is is_googles
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([*USER, "client_email", "private_key", "credential_source", "audience", "token_url"]),
+                       st.none() | st.booleans() | st.text() | st.sampled_from(["authorized_user", "external_account"])))  # fmt: skip
+def test_whatever_an_account_holds_is_asked_or_refused(told):
+    with contextlib.suppress(CredentialMalformed):
+        assert google_token(Secret(orjson.dumps(told).decode()), facts()) is not None

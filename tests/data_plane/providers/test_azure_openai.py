@@ -13,6 +13,7 @@ def test_every_operation_is_found_below_the_deployment():
     facts = CallFacts("gpt-4o", False, True, {}, {"azure_api_version": "2024-10-21"})
     named = {name: operation.path_for(facts) for name, operation in PROVIDER.operations.items()}
     assert named.pop("responses") == "/responses?api-version=2024-10-21"
+    assert named.pop("realtime") == "/realtime?api-version=2024-10-21"
     assert set(named.values()) == {
         f"/deployments/gpt-4o{path}?api-version=2024-10-21"
         for path in (

@@ -99,10 +99,17 @@ def test_a_signature_needs_a_region():
 
 
 @pytest.mark.parametrize("way", ["assumedRole", "serviceRole"])
-def test_ways_of_authorising_that_need_more_are_unsupported(way):
+def test_an_identity_is_asked_for_and_nothing_is_signed_without_it(way):
+    role = {"aws_role_arn": "arn:aws:iam::123456789012:role/r"}
+    ask = PROVIDER.token(Secret("dummy"), facts(aws_auth_type=way, **ACCESS, **role))
+    assert ask.hosts.fullmatch("bedrock-runtime.eu-west-1.amazonaws.com")
     with pytest.raises(Unsupported) as refusal:
-        sign(aws_auth_type=way, aws_region="eu-west-1")
+        sign(aws_auth_type=way, **ACCESS)
     assert refusal.value.path == "aws_auth_type"
+
+
+def test_an_account_with_a_key_asks_for_nothing():
+    assert PROVIDER.token(None, facts(**ACCESS)) is None
 
 
 def test_a_body_that_is_still_arriving_cannot_be_signed():

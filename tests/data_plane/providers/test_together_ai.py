@@ -13,4 +13,5 @@ def test_it_speaks_openai_at_its_own_address():
         "rerank",
         "transcribe",
         "translate",
+        "realtime",
     )

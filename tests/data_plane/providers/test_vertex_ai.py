@@ -3,7 +3,7 @@
 import pytest
 
 from data_plane.core.types import Usage
-from data_plane.providers._google_auth import service_account_token
+from data_plane.providers._google_auth import google_token
 from data_plane.providers.vertex_ai import PROVIDER
 from shared.addresses import fill_address, places
 from shared.errors import Unsupported
@@ -30,7 +30,7 @@ def test_accounts_are_changed_for_tokens_which_are_sent_as_such():
     headers = {}
     PROVIDER.authorise(Secret("ya29.x"), headers)
     assert headers == {"authorization": "Bearer ya29.x"}
-    assert PROVIDER.token is service_account_token
+    assert PROVIDER.token is google_token
     assert PROVIDER.hosts == ("https://oauth2.googleapis.com",)
 
 

@@ -184,7 +184,7 @@ class Names:
     found = ()
     asked = 0
 
-    def __init__(self, _trusted):
+    def __init__(self, _trusted, _may_reach):
         """Take what the real one takes."""
 
     async def resolve(self, host, port, _family):

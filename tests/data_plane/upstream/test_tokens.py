@@ -1,11 +1,15 @@
 import asyncio
+import json
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_plane.core.types import TokenAsk
 from data_plane.upstream.client import UpstreamClient
-from data_plane.upstream.tokens import REFUSED_S, TokenRefused, Tokens
+from data_plane.upstream.renewed import REFUSED_S
+from data_plane.upstream.tokens import TokenRefused, Tokens, read_token
 from shared.errors import UpstreamUnreachable
 from tests.fakes.provider import FakeProvider, Reply
 
@@ -19,10 +23,13 @@ class Clock:
         return self.now
 
 
+CLOCK = Clock()
+
+
 @pytest.fixture
 async def tokens():
     client = UpstreamClient(frozenset({"127.0.0.1"}))
-    made = Tokens(client, Clock())
+    made = Tokens(client, CLOCK)
     yield made
     await client.close()
 
@@ -61,7 +68,7 @@ async def test_a_caller_that_leaves_does_not_take_the_others_answer(tokens):
 async def test_a_token_is_renewed_a_minute_before_it_ends(tokens, passed, asked):
     async with FakeProvider([Reply(json=GRANTED), Reply(json={**GRANTED, "access_token": "token-2"})]) as fake:
         await tokens.get(ask_of(fake))
-        tokens._clock.now += passed
+        CLOCK.now += passed
         assert (await tokens.get(ask_of(fake))).reveal() == f"token-{asked}"
         assert len(fake.seen) == asked
 
@@ -76,6 +83,7 @@ async def test_different_accounts_have_different_tokens(tokens):
 @pytest.mark.parametrize("reply", [
     Reply(401, json={"error": "invalid_client", "error_description": "client_secret=sentinel is wrong"}), Reply(json=[]), Reply(json={}),
     Reply(body=b"<html>"), Reply(json={"access_token": "t", "expires_in": "soon"}), Reply(500, json={}),
+    Reply(json={"access_token": 7}), Reply(json={"access_token": ""}), Reply(json={"access_token": "t", "expires_in": "inf"}),
 ])  # fmt: skip
 async def test_a_refusal_is_told_without_detail_and_remembered_for_a_moment(tokens, reply):
     async with FakeProvider([reply, Reply(json=GRANTED)]) as fake:
@@ -84,7 +92,7 @@ async def test_a_refusal_is_told_without_detail_and_remembered_for_a_moment(toke
                 await tokens.get(ask_of(fake))
             assert "sentinel" not in str(orjson.dumps(raised.value.body()))
         assert len(fake.seen) == 1
-        tokens._clock.now += REFUSED_S + 0.1
+        CLOCK.now += REFUSED_S + 0.1
         assert (await tokens.get(ask_of(fake))).reveal() == "token-1"
 
 
@@ -93,10 +101,13 @@ async def test_a_token_service_that_is_away_is_an_unreachable_provider(tokens):
         await tokens.get(TokenAsk("a", "http://127.0.0.1:1/token", b""))
 
 
-async def test_tokens_cannot_fill_the_memory(tokens, monkeypatch):
-    monkeypatch.setattr("data_plane.upstream.tokens.MOST", 3)
-    async with FakeProvider(lambda _: Reply(json=GRANTED)) as fake:
-        for number in range(9):
-            await tokens.get(ask_of(fake, str(number)))
-        assert len(tokens._held) == 3
-        assert not tokens._asking
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.sampled_from(["access_token", "expires_in", "x"]), inner) | st.lists(inner),
+).map(json.dumps).map(str.encode))  # fmt: skip
+def test_whatever_is_answered_is_a_token_or_a_refusal(content):
+    try:
+        token, life_s = read_token(content)
+    except TokenRefused:
+        return
+    assert token
+    assert life_s < float("inf")

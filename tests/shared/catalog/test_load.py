@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.catalog.load import providers
+from shared.catalog.load import operations, providers, usual_operations
 from shared.hosts import host_of
 
 
@@ -19,3 +19,11 @@ def test_a_providers_own_address_is_https_and_has_a_host(provider):
 def test_the_catalogue_cannot_be_changed_by_its_readers():
     with pytest.raises(TypeError):
         providers()["mine"] = None
+    with pytest.raises(TypeError):
+        operations()["mine"] = "/mine"
+
+
+def test_what_a_custom_provider_may_have_is_in_the_catalogue():
+    assert set(usual_operations()) < set(operations())
+    assert operations()["embed"] == "/embeddings"
+    assert all(path.startswith("/") for path in operations().values())

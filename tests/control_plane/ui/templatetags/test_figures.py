@@ -31,6 +31,7 @@ def test_sizes_use_the_unit_that_fits(count, text):
     ("status", "word", "tone"),
     [
         (200, "Success", "good"),
+        (101, "Success", "good"),
         (404, "Client error", "bad"),
         (500, "Server error", "bad"),
         (302, "Other", "plain"),
