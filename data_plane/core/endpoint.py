@@ -19,6 +19,7 @@ class Endpoint:
 
     `needs_model` False: a provider has a model of its own for a call that names none.  `takes_form`: the body may be
     `multipart/form-data`.  `query`: a WebSocket, opened by GET; these parameters of its address are the body.
+    `is_list`: asked with GET, without a body, and answered by more than one provider.
     """
 
     operation: str
@@ -28,6 +29,7 @@ class Endpoint:
     needs_model: bool = True
     takes_form: bool = False
     query: tuple[str, ...] = ()
+    is_list: bool = False
 
 
 _TEXT: Final = ((str,), "a string")
@@ -52,6 +54,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
         Endpoint("translate", "/v1/audio/translations", {}, takes_form=True),
         Endpoint("edit_image", "/v1/images/edits", {}, streams=True, needs_model=False, takes_form=True),
         Endpoint("vary_image", "/v1/images/variations", {}, needs_model=False, takes_form=True),
+        Endpoint("models", "/v1/models", {}, needs_model=False, is_list=True),
         Endpoint(
             "realtime",
             "/v1/realtime",
@@ -71,5 +74,5 @@ NITRO: Final = frozenset({"chat", "embed", "messages", "responses"})
 JSON_PATHS: Final[Mapping[str, str]] = {
     endpoint.path.removeprefix("/v1"): endpoint.operation
     for endpoint in ENDPOINTS.values()
-    if not endpoint.takes_form and not endpoint.query
+    if not (endpoint.takes_form or endpoint.query or endpoint.is_list)
 }

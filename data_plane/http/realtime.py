@@ -65,8 +65,9 @@ def _socket(max_message_bytes: int) -> web.WebSocketResponse[Literal[False]]:
         autoclose=False,
         autoping=False,
         compress=False,
-        # The library refuses what is as long as its limit.
-        max_msg_size=max_message_bytes + 1,
+        # Whoever is cut off in the middle of a message hears no reason, so one that is not much too large is taken
+        # whole and then refused (`WebSocket`).
+        max_msg_size=2 * max_message_bytes + 1,
         decode_text=False,
     )
 
@@ -90,5 +91,6 @@ async def converse(request: web.Request, answer: Answer, conversation: Conversat
     socket.headers.update(answer.headers)
     await socket.prepare(request)
     transport = request.transport
-    await conversation.run(WebSocket(socket, transport.abort if transport is not None else None))
+    abort = transport.abort if transport is not None else None
+    await conversation.run(WebSocket(socket, most_bytes=conversation.max_message_bytes, abort=abort))
     return socket

@@ -10,7 +10,7 @@ from data_plane.http.batches import add_batch_routes
 from data_plane.http.files import add_file_routes
 from data_plane.http.health import health, livez, metrics, readyz
 from data_plane.http.logs_api import read_body_kept_here
-from data_plane.http.models import list_models
+from data_plane.http.models import list_models, read_model
 from data_plane.http.serve import refusal, serve
 from shared.errors import GatewayError, NotFound
 
@@ -51,6 +51,8 @@ def add_routes(app: web.Application) -> None:
     """Add every route; an unknown path is answered in JSON like everything else."""
     router = app.router
     for endpoint in ENDPOINTS.values():
+        if endpoint.is_list:
+            continue
         answer = partial(serve, endpoint=endpoint.operation)
         if endpoint.query:
             router.add_get(endpoint.path, answer, allow_head=False)
@@ -59,6 +61,7 @@ def add_routes(app: web.Application) -> None:
             router.add_post(endpoint.path, answer)
     router.add_post("/v1/universal", partial(serve, endpoint=UNIVERSAL))
     router.add_get("/v1/models", list_models, allow_head=False)
+    router.add_get("/v1/models/{model:@.+}", read_model, allow_head=False)
     router.add_get("/v1/logs/{id}", read_body_kept_here, allow_head=False)
     router.add_get("/v1/health", health)
     add_file_routes(router)

@@ -128,13 +128,21 @@ def _raw_url(destination: Destination, operation: Operation | None, raw: Raw) ->
         assert operation is not None  # noqa: S101 -- only what is forwarded has none, and that has a target
         return operation.url_for(destination.base_url, destination.facts)
     path, _, query = raw.target.partition("?")
-    return forward_url(destination.base_url, path, query)
+    url = forward_url(destination.base_url, path, query)
+    place = destination.provider.forwarded
+    return url if place is None else place(destination.base_url, url, destination.facts)
 
 
 def _socket_url(url: str, operation: Operation, destination: Destination) -> str:
     asked = operation.encode(destination.body, destination.facts)
     assert isinstance(asked, dict)  # noqa: S101 -- parameters are no file, for the type checker
     return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}" if asked else url
+
+
+def _method(operation: Operation | None, raw: Raw | None) -> str:
+    if raw is not None:
+        return raw.method
+    return "GET" if operation is None or operation.is_socket else operation.method
 
 
 def upstream_request(
@@ -153,6 +161,9 @@ def upstream_request(
         url, headers = operation.url_for(destination.base_url, facts), _translated_headers(destination)
         if operation.is_socket:
             url, body = _socket_url(url, operation, destination), b""
+        elif operation.method == "GET":
+            body = b""
+            del headers["content-type"]
         else:
             body = _body_of(operation, destination, job, headers)
     _put_trace(headers, job, trace, propagates)
@@ -166,7 +177,7 @@ def upstream_request(
         body=body,
         stream=facts.stream,
         timeout_ms=job.timeout_ms if job.timeout_ms is not None else target.timeout_ms,
-        method=raw.method if raw is not None else "GET" if operation is not None and operation.is_socket else "POST",
+        method=_method(operation, raw),
         upload=None if raw is None else raw.upload,
     )
     if provider.sign is not None:

@@ -30,7 +30,6 @@ from data_plane.sync.snapshot import Snapshot
 from data_plane.upstream.sockets import CLOSE_TIMEOUT_S, ProviderSocket
 from shared.errors import BadRequest, BodyTooLarge, GatewayError, Unauthenticated, Unavailable, UpstreamBroken
 
-
 #: How long a caller that takes nothing any more is offered the event that says why the session ends.
 TELL_TIMEOUT_S: Final = 1.0
 
@@ -83,7 +82,7 @@ def _because(code: int, error: GatewayError) -> Ending:
 
 def _by_caller(end: Closed) -> Ending:
     if not end.is_orderly:
-        return _CALLER_GONE if end.code == ABNORMAL else Ending(end.code, error=_violation(end.code), is_told=False)
+        return _CALLER_GONE if end.code == ABNORMAL else _because(end.code, _violation(end.code))
     code = passed_on(end.code)
     return Ending(code, end.reason, provider_code=code, provider_reason=end.reason)
 

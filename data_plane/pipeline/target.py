@@ -14,6 +14,7 @@ from data_plane.core.job import Job, Principal
 from data_plane.core.parts import unfolded
 from data_plane.core.types import CallFacts, Credential, Json
 from data_plane.providers._by_chat import BY_CHAT
+from data_plane.providers._models import models
 from data_plane.providers.base import Operation, Provider
 from data_plane.sync.snapshot import Snapshot
 from shared.addresses import AddressIncomplete, fill_address
@@ -134,9 +135,16 @@ def _by_chat(chat: Operation, name: str) -> Operation:
     return BY_CHAT[name](chat)
 
 
+@lru_cache(maxsize=1024)
+def _models(provider: str) -> Operation:
+    return models(provider)
+
+
 def operation_of(provider: Provider, name: str) -> Operation | None:
     """Return an operation of a provider, its own or one that its chat can stand for; None when it has neither."""
     own, chat = provider.operations.get(name), provider.operations.get("chat")
+    if own is None and name == "models":
+        return _models(provider.id) if provider.lists_models else None
     return own if own is not None or chat is None or name not in BY_CHAT else _by_chat(chat, name)
 
 

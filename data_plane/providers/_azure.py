@@ -103,6 +103,22 @@ def at_root(operation: Operation) -> Operation:
     return replace(operation, path=place, encode=encode)
 
 
+def forwarded(base_url: str, url: str, facts: CallFacts) -> str:
+    """Return where Azure has a path of OpenAI's that the gateway sends on: below `/v1`, or with a version.
+
+    A caller who writes a deployment or a version into the path knows where it is.
+    """
+    path, _, query = url.removeprefix(base_url).partition("?")
+    if path.startswith(("/v1/", "/deployments/")) or "api-version=" in query:
+        return url
+    version = api_version(facts)
+    if version.lower() in {"", "v1"}:
+        return f"{base_url}/v1{path}" + (f"?{query}" if query else "")
+    if version.lower() in _UNVERSIONED:
+        path = f"/v1{path}"
+    return f"{base_url}{path}?" + (f"{query}&" if query else "") + f"api-version={quote(version)}"
+
+
 def authorise(secret: Secret, headers: dict[str, str]) -> None:
     """Write an API key."""
     headers["api-key"] = secret.reveal()

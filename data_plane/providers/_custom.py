@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 from data_plane.core.endpoint import ENDPOINTS
-from data_plane.core.form import Binary
 from data_plane.core.types import CallFacts, Json
 from data_plane.providers._openai_like import chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image, moderation
@@ -83,14 +82,12 @@ def renamed(body: Json, rename: Mapping[str, str]) -> Json:
     return {**kept, **taken}
 
 
-def _mapped(body: Json, facts: CallFacts, *, operation: Operation, rules: ParameterMap, provider: str) -> Json | Binary:
+def _mapped(body: Json, facts: CallFacts, *, operation: Operation, rules: ParameterMap, provider: str) -> Json:
     """Encode a request and put it into the host's words; raises Unsupported for what the host does not have."""
     for name in rules.refuse:
         if _says(body, name):
             raise Unsupported(f"{name} is not supported by {provider}", path=name)
     encoded = operation.encode(body, facts)
-    if isinstance(encoded, Binary):
-        return encoded
     # What would be refused and says nothing may be unknown to the host all the same.
     left_out = {*rules.drop, *rules.refuse}
     kept = {name: value for name, value in encoded.items() if name not in left_out}

@@ -3,6 +3,7 @@
 Source: https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-supported.html
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ _AMAZON: Final = "amazon.rerank"
 _COHERE: Final = "cohere.rerank"
 #: Cohere's models refuse a call that does not say which API its words are from.
 _API_VERSION: Final = 2
+_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _INPUT_COUNT: Final = "x-amzn-bedrock-input-token-count"
 
 
@@ -32,6 +34,5 @@ def encode_request(body: Json, facts: CallFacts, *, provider: str) -> Json:
 def invoke_usage(headers: Mapping[str, str]) -> Usage:
     """Return the tokens that Bedrock counted for a model whose own answer does not say."""
     told = headers.get(_INPUT_COUNT, "")
-    return (
-        Usage(input=int(told)) if told.isascii() and told.isdigit() and 0 < len(told) <= 15 and int(told) else NO_USAGE
-    )
+    counted = int(told) if _NUMBER.fullmatch(told) else 0
+    return Usage(input=counted) if counted else NO_USAGE

@@ -1,6 +1,6 @@
 """Azure OpenAI: OpenAI's bodies below deployments.  Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference"""
 
-from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, at_root, authorise, sign, token
+from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, at_deployment, at_root, authorise, forwarded, sign, token
 from data_plane.providers._openai_like import chat, complete, listing, speech
 from data_plane.providers._openai_media import forms, image
 from data_plane.providers._openai_realtime import azure_realtime
@@ -36,4 +36,5 @@ PROVIDER = Provider(
     token=token,
     hosts=(LOGIN,),
     sign=sign,
+    forwarded=forwarded,
 )

@@ -101,15 +101,15 @@ class Operation:
     """One endpoint of one provider, at `path` below its base URL, or `beside` the end that the base URL then loses.
 
     `encode` makes the provider's body of an OpenAI one and must not change its argument; what it returns is sent as
-    `write` has it; without `write` as a form if a `FormFile` is left of the caller's form, else as JSON.  `decode` makes an OpenAI answer of the
-    provider's 2xx answer (and may reuse it), `decode_binary` of one that is no JSON, from its bytes and content type;
-    `usage` reads the tokens of a decoded answer, `usage_of_headers` those that stand in its headers (names in lower
-    case); `fault` reads the provider's error body (None when it was no JSON object).  `framing` is how its streams are
-    cut and written.  `passes_through`: requests and answers are OpenAI's own, so that a call may be sent on unread, and
-    `encode` hands on members that it does not know without looking into them: they may be `msgspec.Raw`.  `binary`: a
-    successful answer is no JSON, and is relayed as it is; `text_too`: if it is none.  `local` answers without asking
-    anybody.  `is_socket`: a WebSocket is opened at `path` with what `encode` returns as the parameters of its address,
-    and `decoder` reads along what the provider says.
+    `write` has it; without `write` as a form if a `FormFile` is left of the caller's form, else as JSON.  `decode`
+    makes an OpenAI answer of the provider's 2xx answer (and may reuse it), `decode_binary` of one that is no JSON
+    object, from its bytes and content type; `usage` reads the tokens of a decoded answer, `usage_of_headers` those that
+    stand in its headers (names in lower case); `fault` reads the provider's error body (None when it was no JSON
+    object).  `framing` is how its streams are cut and written.  `passes_through`: requests and answers are OpenAI's
+    own, so that a call may be sent on unread, and `encode` hands on members that it does not know without looking into
+    them: they may be `msgspec.Raw`.  `binary`: a successful answer is no JSON, and is relayed as it is; `text_too`: if
+    it is none.  `local` answers without asking anybody.  `is_socket`: a WebSocket is opened at `path` with what
+    `encode` returns as the parameters of its address, and `decoder` reads along what the provider says.
     """
 
     path: str | Callable[[CallFacts], str]
@@ -127,6 +127,7 @@ class Operation:
     local: Callable[[Json, CallFacts], Json] | None = None
     write: Callable[[Json], Binary] | None = None
     is_socket: bool = False
+    method: str = "POST"
     beside: str = ""
 
     def url_for(self, base_url: str, facts: CallFacts) -> str:
@@ -177,4 +178,6 @@ class Provider:
     hosts: tuple[str, ...] = ()
     address_setting: str | None = None
     sign: Callable[[UpstreamRequest, Secret | None, CallFacts], None] | None = None
+    lists_models: bool = True
+    forwarded: Callable[[str, str, CallFacts], str] | None = None
     is_custom: bool = False

@@ -94,6 +94,7 @@ PROVIDER = Provider(
         *AWS_FIELDS,
     ),
     price_source="aws",
+    lists_models=False,
     token=_token,
     sign=_sign,
 )

@@ -7,6 +7,7 @@ from data_plane.providers._cohere_answer import decode_answer
 from data_plane.providers._cohere_request import encode_request
 from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._cohere_stream import CohereDecoder
+from data_plane.providers._models import models
 from data_plane.providers._openai_like import bearer, read_fault, usage_of
 from data_plane.providers.base import Operation, Provider
 
@@ -16,6 +17,7 @@ PROVIDER = Provider(
     base_url="https://api.cohere.com",
     authorise=bearer,
     operations={
+        "models": models("cohere", "/v1/models?page_size=1000", holds="models", names=("name",)),
         "chat": Operation(
             path="/v2/chat",
             encode=partial(encode_request, provider="cohere"),

@@ -9,6 +9,7 @@ from data_plane.providers._gemini_embeddings import decode_embeddings, encode_ba
 from data_plane.providers._gemini_like import gemini_chat, method, step_of
 from data_plane.providers._gemini_stream import CandidateDecoder
 from data_plane.providers._google_auth import api_key
+from data_plane.providers._models import models
 from data_plane.providers._openai_like import usage_of
 from data_plane.providers.base import Operation, Provider
 
@@ -30,6 +31,7 @@ PROVIDER = Provider(
     base_url="https://generativelanguage.googleapis.com/v1beta",
     authorise=api_key,
     operations={
+        "models": models("google", "/models?pageSize=1000", holds="models", names=("name",)),
         "chat": gemini_chat(_ID, lambda facts: _place(facts) + method(facts), tiers=True),
         "embed": Operation(
             path=lambda facts: _place(facts) + ":batchEmbedContents",

@@ -65,6 +65,7 @@ PROVIDER = Provider(
         CredentialField("key", "Access token, in place of a service account", secret=True, required=False),
     ),
     price_source="google",
+    lists_models=False,
     token=google_token,
     hosts=(TOKEN_URL.removesuffix("/token"),),
 )

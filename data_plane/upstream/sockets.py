@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
-from data_plane.core.duplex import ABNORMAL, GOING_AWAY, Closed, Message, passed_on
+from data_plane.core.duplex import ABNORMAL, GOING_AWAY, TOO_LARGE, Closed, Message, passed_on
 from data_plane.core.types import UpstreamRequest
 from data_plane.upstream.ssrf import AddressRefused, GuardedResolver
 from shared.errors import (
@@ -55,9 +55,10 @@ class TooManySessions(Unavailable):
 class WebSocket:
     """One WebSocket of aiohttp's, a caller's or a provider's, that neither answers pings nor closes by itself."""
 
-    def __init__(self, socket: _Socket, abort: Callable[[], None] | None = None) -> None:
-        """`abort` drops the connection at once."""
+    def __init__(self, socket: _Socket, *, most_bytes: int, abort: Callable[[], None] | None = None) -> None:
+        """`most_bytes` may be in a message; `abort` drops the connection at once."""
         self._socket = socket
+        self._most_bytes = most_bytes
         self._abort = abort
         self._fault: object = None
         self.heard = 0
@@ -80,12 +81,26 @@ class WebSocket:
                 if received.type is aiohttp.WSMsgType.PING:
                     await self._socket.pong(received.data)
                 elif received.type is not aiohttp.WSMsgType.PONG:
-                    self._fault = received.data if received.type is aiohttp.WSMsgType.ERROR else None
-                    return _taken(received)
+                    taken = self._taken(received)
+                    if isinstance(taken, Message) and len(taken.content) > self._most_bytes:
+                        self._fault = aiohttp.WebSocketError(TOO_LARGE, "too large")
+                        return Closed(TOO_LARGE, is_orderly=False)
+                    return taken
         except ConnectionError:
             return Closed(ABNORMAL, is_orderly=False)
         finally:
             self.is_listening = False
+
+    def _taken(self, received: Any) -> Message | Closed:
+        kind = received.type
+        if kind in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+            return Message(received.data, kind is aiohttp.WSMsgType.TEXT)
+        if kind is aiohttp.WSMsgType.CLOSE:
+            return Closed(received.data, received.extra or "")
+        if isinstance(received.data, aiohttp.WebSocketError):
+            self._fault = received.data
+            return Closed(int(received.data.code), is_orderly=False)
+        return Closed(ABNORMAL, is_orderly=False)
 
     async def send(self, message: Message) -> None:
         """Send a message; see `Duplex`."""
@@ -109,22 +124,13 @@ class WebSocket:
                 self._abort()
 
 
-def _taken(received: Any) -> Message | Closed:
-    kind = received.type
-    if kind in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-        return Message(received.data, kind is aiohttp.WSMsgType.TEXT)
-    if kind is aiohttp.WSMsgType.CLOSE:
-        return Closed(received.data, received.extra or "")
-    if isinstance(received.data, aiohttp.WebSocketError):
-        return Closed(int(received.data.code), is_orderly=False)
-    return Closed(ABNORMAL, is_orderly=False)
-
-
 class ProviderSocket(WebSocket):
     """The provider's side of a session."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]], sockets: "Sockets") -> None:
-        super().__init__(socket)
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse[Literal[False]], sockets: "Sockets", *, most_bytes: int
+    ) -> None:
+        super().__init__(socket, most_bytes=most_bytes)
         self._sockets = sockets
         self._has_ended = False
 
@@ -261,7 +267,7 @@ class Sockets:
         self.open_count += 1
         socket: ProviderSocket | None = None
         try:
-            socket = ProviderSocket(await self._connect(call), self)
+            socket = ProviderSocket(await self._connect(call), self, most_bytes=self._max_message_bytes)
         except _NoUpgrade as refused:
             return refused.answer
         except TimeoutError as fault:

@@ -44,14 +44,22 @@ class Session:
 def refusal(session):
     """Return (status, error) for a handshake that is refused, None for one that is not."""
     if session.headers.get("authorization") != f"Bearer {KEY}":
-        return 401, {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}
+        return 401, {
+            "message": "Incorrect API key provided.",
+            "type": "invalid_request_error",
+            "code": "invalid_api_key",
+        }
     if session.path != "/v1/realtime":
         return 404, {"message": f"Invalid URL (GET {session.path})", "type": "invalid_request_error", "code": None}
     if session.headers.get("upgrade", "").lower() != "websocket":
         return 426, {"message": "Upgrade required.", "type": "invalid_request_error", "code": None}
     writes = session.query.get("intent") == "transcription"
     if writes == ("model" in session.query) and "call_id" not in session.query:
-        return 400, {"message": "You must provide a model parameter.", "type": "invalid_request_error", "code": "missing_model"}
+        return 400, {
+            "message": "You must provide a model parameter.",
+            "type": "invalid_request_error",
+            "code": "missing_model",
+        }
     if session.query.get("model", "").startswith("no-"):
         return 404, {"message": "The model does not exist.", "type": "invalid_request_error", "code": "model_not_found"}
     return None
@@ -98,7 +106,9 @@ class FakeRealtime:
         session.status = refused[0] if refused else 101
         if refused:
             return web.json_response({"error": {**refused[1], "param": None}}, status=refused[0])
-        socket = web.WebSocketResponse(protocols=("realtime",), max_msg_size=64 * 1024 * 1024, autoclose=False, timeout=1)
+        socket = web.WebSocketResponse(
+            protocols=("realtime",), max_msg_size=64 * 1024 * 1024, autoclose=False, timeout=1
+        )
         await socket.prepare(request)
         try:
             await self._serve(request, session, socket)
@@ -128,7 +138,9 @@ class FakeRealtime:
         kind = event["type"]
         if kind == "response.create":
             for number in range(3):
-                await say(socket, {"type": "response.output_text.delta", "event_id": f"event_{number}", "delta": str(number)})
+                await say(
+                    socket, {"type": "response.output_text.delta", "event_id": f"event_{number}", "delta": str(number)}
+                )
             await say(socket, {"type": "response.done", "event_id": "event_9", "response": {
                 "object": "realtime.response", "id": "resp_1", "status": "completed", "output": [], "usage": USAGE}})  # fmt: skip
         elif kind == "input_audio_buffer.commit":
@@ -144,7 +156,14 @@ class FakeRealtime:
             await asyncio.Event().wait()
         elif kind == "test.flood":
             for number in range(event["count"]):
-                await say(socket, {"type": "response.output_audio.delta", "event_id": f"event_{number}", "delta": "A" * event["bytes"]})
+                await say(
+                    socket,
+                    {
+                        "type": "response.output_audio.delta",
+                        "event_id": f"event_{number}",
+                        "delta": "A" * event["bytes"],
+                    },
+                )
                 session.flooded += 1
         elif not kind.startswith(("session.", "conversation.", "input_audio_buffer.")):
             await say(socket, {"type": "error", "event_id": "event_8", "error": {

@@ -267,9 +267,13 @@ async def test_a_request_that_is_no_handshake_is_told_what_the_endpoint_speaks(t
     ("POST", "/v1/realtime/client_secrets", 404), ("GET", "/v1/realtime/", 404),
 ])  # fmt: skip
 async def test_nothing_else_below_the_path_leads_to_a_provider(tmp_path, method, path, status):
-    async with FakeRealtime() as fake, gateway(tmp_path, **at(fake)) as gw:
-        async with gw.session.request(method, gw.url + path, headers={**AUTH, "x-portkey-provider": "@main"}) as answer:
-            assert (answer.status, fake.seen) == (status, [])
+    headers = {**AUTH, "x-portkey-provider": "@main"}
+    async with (
+        FakeRealtime() as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+        gw.session.request(method, gw.url + path, headers=headers) as answer,
+    ):
+        assert (answer.status, fake.seen) == (status, [])
 
 
 async def test_the_providers_refusal_is_passed_on_in_the_usual_words(tmp_path):
@@ -451,10 +455,25 @@ async def test_a_message_that_is_too_large_ends_the_session(tmp_path):
         await socket.send_bytes(b"x" * 1000)
         assert (await socket.receive()).data == b"x" * 1000
         await socket.send_bytes(b"x" * 1001)
-        assert (await ending(socket))[1] == 1009
+        error, code, reason = await ending(socket)
+        assert (error["code"], code, reason) == ("body_too_large", 1009, "A message of the caller was too large.")
         assert fake.seen[0].binaries == [1000]
         record = await record_of(gw)
         assert (record.status, record.error_type) == (101, "body_too_large")
+
+
+async def test_a_message_that_is_much_too_large_is_not_even_read(tmp_path):
+    limits = SessionLimits(max_message_bytes=1000)
+    async with (
+        FakeRealtime() as fake,
+        gateway(tmp_path, session_limits=limits, **at(fake)) as gw,
+        connect(gw) as socket,
+    ):
+        await hear(socket)
+        await socket.send_bytes(b"x" * 3000)
+        assert (await ending(socket))[1] == 1009
+        record = await record_of(gw)
+        assert (record.status, record.error_type, fake.seen[0].binaries) == (101, "body_too_large", [])
 
 
 async def test_an_answer_that_is_too_large_ends_the_session(tmp_path):
@@ -515,11 +534,14 @@ async def test_both_sides_that_are_quiet_but_alive_stay(tmp_path):
 
 
 async def test_pings_of_both_sides_are_answered(tmp_path):
-    async with FakeRealtime() as fake, gateway(tmp_path, **at(fake)) as gw:
-        async with gw.session.ws_connect(f"{gw.url}/v1/realtime?model={MODEL}", headers=AUTH, autoping=False) as socket:
-            await hear(socket)
-            await socket.ping(b"are you there")
-            assert await socket.receive() == (WSMsgType.PONG, b"are you there", "")
+    async with (
+        FakeRealtime() as fake,
+        gateway(tmp_path, **at(fake)) as gw,
+        gw.session.ws_connect(f"{gw.url}/v1/realtime?model={MODEL}", headers=AUTH, autoping=False) as socket,
+    ):
+        await hear(socket)
+        await socket.ping(b"are you there")
+        assert await socket.receive() == (WSMsgType.PONG, b"are you there", "")
 
 
 async def test_a_text_that_is_none_is_the_providers_to_refuse(tmp_path):

@@ -70,10 +70,18 @@ class Side:
 def session(provider, *, limits=None, key=None, row=None, model="m"):
     found = load_providers()["openai"]
     place = Destination(
-        found, found.operations["realtime"], Credential(None), found.base_url, {}, CallFacts(model, False, True, {}, {}), row
+        found,
+        found.operations["realtime"],
+        Credential(None),
+        found.base_url,
+        {},
+        CallFacts(model, False, True, {}, {}),
+        row,
     )
     exchange = kit.exchange()
-    exchange.principal = Principal(key or kit.api_key(), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W"))
+    exchange.principal = Principal(
+        key or kit.api_key(), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W")
+    )
     return Session(provider, place, exchange, limits=limits or SessionLimits(), clock=time.perf_counter), exchange
 
 
@@ -211,7 +219,9 @@ async def test_one_message_at_a_time_is_in_hand():
 # what ends it from outside
 
 
-@pytest.mark.parametrize(("end", "code", "close_code"), [("refuse", "invalid_api_key", 1008), ("drain", "draining", 1001)])
+@pytest.mark.parametrize(
+    ("end", "code", "close_code"), [("refuse", "invalid_api_key", 1008), ("drain", "draining", 1001)]
+)
 async def test_who_is_ended_is_told_why(end, code, close_code):
     caller, provider = Side(), Side()
     made, exchange = session(provider)

@@ -4,7 +4,7 @@ import pytest
 
 from data_plane.core.identity import AzureIdentity, AzureWay
 from data_plane.core.types import CallFacts, UpstreamRequest
-from data_plane.providers._azure import SCOPE, api_version, at_deployment, at_root, deployment, sign, token
+from data_plane.providers._azure import SCOPE, api_version, at_deployment, at_root, deployment, forwarded, sign, token
 from data_plane.providers._openai_like import chat
 from shared.errors import BadRequest
 from shared.redact import Secret
@@ -121,3 +121,15 @@ def test_the_token_of_an_identity_stands_where_entras_does(mode):
 def test_an_identity_is_shown_to_services_that_microsoft_runs(host, is_microsofts):
     ask = token(None, facts(azure_auth_mode="managed"))
     assert bool(ask.hosts.fullmatch(host)) is is_microsofts
+
+
+@pytest.mark.parametrize(("version", "path", "placed"), [
+    (None, "/files", "/v1/files"), ("v1", "/files?limit=2", "/v1/files?limit=2"), ("preview", "/batches/b", "/v1/batches/b?api-version=preview"),
+    ("2024-10-21", "/files", "/files?api-version=2024-10-21"), ("2024-10-21", "/files?limit=2", "/files?limit=2&api-version=2024-10-21"),
+    ("2024-10-21", "/files?api-version=2025-01-01", "/files?api-version=2025-01-01"), ("2024-10-21", "/v1/files", "/v1/files"),
+    ("2024-10-21", "/deployments/d/x", "/deployments/d/x"),
+])  # fmt: skip
+def test_a_path_that_is_sent_on_lies_where_the_version_has_it(version, path, placed):
+    settings = {} if version is None else {"azure_api_version": version}
+    base = "https://res.openai.azure.com/openai"
+    assert forwarded(base, base + path, CallFacts("", False, True, {}, settings)) == base + placed

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_plane.core.endpoint import ENDPOINTS
-from data_plane.core.form import Binary
 from data_plane.core.types import CallFacts, Usage
 from data_plane.providers import _custom
 from data_plane.providers._by_chat import BY_CHAT
@@ -49,7 +48,7 @@ def test_a_row_that_says_nothing_makes_what_most_hosts_are():
 
 
 def test_every_operation_can_be_had_or_is_made_of_a_chat():
-    assert set(ENDPOINTS) - set(OPERATIONS) == set(BY_CHAT) - set(OPERATIONS)
+    assert set(ENDPOINTS) - set(OPERATIONS) == (set(BY_CHAT) | {"models"}) - set(OPERATIONS)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -175,12 +174,6 @@ def test_an_endpoint_may_have_a_map_of_its_own():
 def test_what_would_have_to_be_mapped_is_not_sent_on_unread():
     operations = build_provider(row(parameters=ParameterMap(drop=("user",)))).operations
     assert not any(operation.passes_through for operation in operations.values())
-
-
-def test_a_body_that_is_no_json_is_left_alone(monkeypatch):
-    made = replace(OPERATIONS["chat"]("acme"), encode=lambda _body, _facts: Binary((b"x",), "audio/mpeg"))
-    monkeypatch.setattr(_custom, "OPERATIONS", {"chat": lambda _provider: made})
-    assert encoded(BODY, rename={"a": "b"}) == Binary((b"x",), "audio/mpeg")
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "model", "messages"])

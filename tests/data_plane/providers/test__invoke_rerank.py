@@ -28,7 +28,7 @@ def test_what_a_model_knows_besides_passes(facts):
 
 
 def test_a_model_that_ranks_nothing_is_unsupported(facts):
-    with pytest.raises(Unsupported, match="rerank is not supported by bedrock with the model amazon.nova-pro"):
+    with pytest.raises(Unsupported, match=r"rerank is not supported by bedrock with the model amazon\.nova-pro"):
         encode_request(BODY, facts("amazon.nova-pro-v1:0"), provider="bedrock")
 
 

@@ -154,7 +154,9 @@ JSON = st.recursive(
 
 
 @given(
-    answer=st.dictionaries(st.sampled_from(["results", "data", "usage", "meta", "tokens", "error", "model", "id"]), JSON),
+    answer=st.dictionaries(
+        st.sampled_from(["results", "data", "usage", "meta", "tokens", "error", "model", "id"]), JSON
+    ),
     asked=st.fixed_dictionaries({"documents": JSON, "return_documents": JSON, "top_n": JSON, "rank_fields": JSON}),
     strict=st.booleans(),
 )

@@ -17,3 +17,13 @@ def test_a_call_states_its_version(settings, version):
 
 def test_its_address_is_a_setting_of_the_account():
     assert (PROVIDER.base_url, PROVIDER.address_setting) == ("", "azure_foundry_url")
+
+
+@pytest.mark.parametrize(("base_url", "url"), [
+    ("https://n.services.ai.azure.com/models", "https://n.services.ai.azure.com/providers/cohere/v2/rerank"),
+    ("https://n.services.ai.azure.com", "https://n.services.ai.azure.com/providers/cohere/v2/rerank"),
+    ("https://rank.eastus2.models.ai.azure.com", "https://rank.eastus2.models.ai.azure.com/v2/rerank"),
+])  # fmt: skip
+def test_ranks_are_coheres_own_beside_the_other_models(base_url, url):
+    facts = CallFacts("m", False, True, {}, {"azure_foundry_url": base_url})
+    assert PROVIDER.operations["rerank"].url_for(base_url, facts) == url

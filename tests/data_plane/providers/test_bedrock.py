@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.core.types import CallFacts, UpstreamRequest
+from data_plane.core.types import CallFacts, UpstreamRequest, Usage
 from data_plane.providers._aws import EventStreamSplitter
 from data_plane.providers.bedrock import PROVIDER
 from shared.addresses import fill_address
@@ -51,9 +51,14 @@ def test_a_model_that_is_a_step_is_refused(model):
         CHAT.path_for(facts(model))
 
 
-def test_embeddings_and_images_are_invoked():
-    paths = [PROVIDER.operations[name].path_for(facts("x.y:0")) for name in ("embed", "image")]
-    assert paths == ["/model/x.y%3A0/invoke"] * 2
+def test_embeddings_images_and_ranks_are_invoked():
+    paths = [PROVIDER.operations[name].path_for(facts("x.y:0")) for name in ("embed", "image", "rerank")]
+    assert paths == ["/model/x.y%3A0/invoke"] * 3
+
+
+@pytest.mark.parametrize("name", ["embed", "rerank"])
+def test_what_an_invoked_model_does_not_count_stands_in_a_header(name):
+    assert PROVIDER.operations[name].usage_of_headers({"x-amzn-bedrock-input-token-count": "7"}) == Usage(7)
 
 
 def test_an_account_lives_in_its_region():

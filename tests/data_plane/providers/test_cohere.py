@@ -2,7 +2,7 @@
 
 import copy
 
-from data_plane.core.types import CallFacts
+from data_plane.core.types import CallFacts, Usage
 from data_plane.providers.cohere import PROVIDER
 
 CHAT = PROVIDER.operations["chat"]
@@ -11,7 +11,21 @@ FACTS = CallFacts("command-a-03-2025", stream=False, strict=True, headers={}, se
 
 def test_version_two_is_spoken():
     paths = {name: PROVIDER.base_url + operation.path for name, operation in PROVIDER.operations.items()}
-    assert paths == {"chat": "https://api.cohere.com/v2/chat", "embed": "https://api.cohere.com/v2/embed"}
+    assert paths == {
+        "chat": "https://api.cohere.com/v2/chat",
+        "embed": "https://api.cohere.com/v2/embed",
+        "rerank": "https://api.cohere.com/v2/rerank",
+    }
+
+
+def test_ranks_are_billed_by_searches():
+    ranks = PROVIDER.operations["rerank"]
+    answer = {
+        "id": "r",
+        "results": [{"index": 0, "relevance_score": 0.5}],
+        "meta": {"billed_units": {"search_units": 1}},
+    }
+    assert ranks.usage(ranks.decode(answer, FACTS)) == Usage(searches=1)
 
 
 def test_an_error_is_read():

@@ -10,7 +10,6 @@ from data_plane.upstream.sockets import MAX_REFUSAL_BYTES, RefusedUpgrade, Socke
 from shared.errors import HostRefused, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
 from tests.data_plane.state_kit import until
 from tests.data_plane.upstream.raw_server import OK, RawServer
-from tests.data_plane.upstream.test_pool import certificate  # noqa: F401 -- a fixture
 from tests.fakes.provider import FakeProvider, Reply
 from tests.fakes.realtime import FakeRealtime
 
@@ -106,7 +105,7 @@ async def test_nothing_is_sent_that_names_the_client_or_belongs_to_another_hands
 
 async def test_what_the_provider_says_in_place_of_a_session_is_kept(sockets):
     async with FakeRealtime() as fake:
-        refused = await sockets.connect(call(f"{fake.base_url}/realtime", **{"authorization": "Bearer wrong"}))
+        refused = await sockets.connect(call(f"{fake.base_url}/realtime", authorization="Bearer wrong"))
         assert isinstance(refused, RefusedUpgrade)
         assert (refused.status, json.loads(await refused.read())["error"]["code"]) == (401, "invalid_api_key")
         assert [piece async for piece in refused.chunks()] == [await refused.read()]
