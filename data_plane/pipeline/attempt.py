@@ -218,9 +218,10 @@ def _relayed(
 
 def _operation_at(destination: Destination, exchange: Exchange) -> Operation | None:
     """Return the operation whose path a forwarded call has, so that its tokens are counted."""
-    rest = path_below(exchange.call.target)
+    base_url, facts = destination.base_url, destination.facts
+    url = base_url + path_below(exchange.call.target)
     operations = destination.provider.operations.values()
-    return next((item for item in operations if item.passes_through and item.path_for(destination.facts) == rest), None)
+    return next((item for item in operations if item.passes_through and item.url_for(base_url, facts) == url), None)
 
 
 async def _decoded(

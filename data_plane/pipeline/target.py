@@ -109,7 +109,7 @@ def locate(
     if provider is None:
         # An organisation's own provider may be newer than the snapshot.
         raise (UnknownProvider if named.provider else BadRequest)("Invalid provider passed", path="provider")
-    operation = _operation(provider, job)
+    operation = _operation(provider, job, split_model(model)[1])
     # What goes out unread keeps its own model, whatever the target would have put there.
     body, bare_model = (shaped, split_model(model)[1]) if job.raw is None or job.raw.is_read else (job.body, "")
     if not any_model:
@@ -140,19 +140,22 @@ def _models(provider: str) -> Operation:
     return models(provider)
 
 
-def operation_of(provider: Provider, name: str) -> Operation | None:
-    """Return an operation of a provider, its own or one that its chat can stand for; None when it has neither."""
+def operation_of(provider: Provider, name: str, model: str = "") -> Operation | None:
+    """Return an operation of a provider, its own (for this `model`) or one that its chat can stand for; None for none."""
+    choose = provider.chosen.get(name)
+    if choose is not None and (found := choose(model)) is not None:
+        return found
     own, chat = provider.operations.get(name), provider.operations.get("chat")
     if own is None and name == "models":
         return _models(provider.id) if provider.lists_models else None
     return own if own is not None or chat is None or name not in BY_CHAT else _by_chat(chat, name)
 
 
-def _operation(provider: Provider, job: Job) -> Operation | None:
+def _operation(provider: Provider, job: Job, model: str) -> Operation | None:
     """Return what of the provider answers the job, None for what is forwarded as it came."""
     if job.operation == PROXY:
         return None
-    operation = operation_of(provider, job.operation)
+    operation = operation_of(provider, job.operation, model)
     if operation is None or (job.raw is not None and not operation.passes_through):
         mode = " in nitro mode" if operation is not None else ""
         raise Unsupported(f"{job.operation} is not supported by {provider.id}{mode}")

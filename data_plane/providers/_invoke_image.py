@@ -4,13 +4,12 @@ Source: https://docs.aws.amazon.com/nova/latest/userguide/image-gen-req-resp-str
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-stability-diffusion.html
 """
 
-import re
 import time
 from collections.abc import Mapping
-from math import gcd
 from typing import Any, Final
 
 from data_plane.core.types import CallFacts, Json
+from data_plane.providers._image_size import aspect_ratio, size_of
 from data_plane.providers._openai_like import told_error
 from data_plane.providers._openai_request import put_if, wrong
 from shared.errors import Unsupported, UpstreamInvalid
@@ -31,18 +30,6 @@ _QUALITIES: Final[Mapping[str, str]] = {
     "hd": "premium", "high": "premium", "premium": "premium", "standard": "standard", "medium": "standard",
     "low": "standard",
 }  # fmt: skip
-_SIZE: Final = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
-_RATIOS: Final = frozenset({"16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"})
-
-
-def _size(body: Json) -> tuple[int, int] | None:
-    size = body.get("size")
-    if size is None or size == "auto":
-        return None
-    found = _SIZE.fullmatch(size) if isinstance(size, str) else None
-    if found is None:
-        raise wrong("size", "must be like 1024x1024.")
-    return int(found[1]), int(found[2])
 
 
 def _own(body: Json) -> Json:
@@ -60,7 +47,7 @@ def _amazon(body: Json) -> Json:
     config = {name: value for name, value in own.items() if name not in _OF_THE_TASK}
     config |= _object(own.get("imageGenerationConfig"), "imageGenerationConfig")
     put_if(config, "numberOfImages", body.get("n"))
-    size = _size(body)
+    size = size_of(body)
     if size is not None:
         config["width"], config["height"] = size
     quality = body.get("quality")
@@ -80,13 +67,8 @@ def _stability(body: Json, provider: str) -> Json:
         raise Unsupported(f"{provider} makes one image per call with this model.", path="n")
     request: Json = {"prompt": body.get("prompt"), **_own(body)}
     put_if(request, "negative_prompt", body.get("negative_prompt"))
-    size = _size(body)
-    if size is not None and "aspect_ratio" not in request:
-        part = gcd(*size)
-        ratio = f"{size[0] // part}:{size[1] // part}"
-        if ratio not in _RATIOS:
-            raise Unsupported(f"{provider} makes no images of the size {body['size']} with this model.", path="size")
-        request["aspect_ratio"] = ratio
+    if "aspect_ratio" not in request:
+        put_if(request, "aspect_ratio", aspect_ratio(body, provider))
     return request
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from data_plane.core.types import CallFacts
+from data_plane.core.types import CallFacts, UpstreamRequest
 from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, api_version, authorise, sign, token
+from data_plane.providers._claude_clouds import ON_AZURE, is_foundry_claude
 from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._openai_like import chat, complete, listing
 from data_plane.providers.base import CredentialField, Operation, Provider
+from shared.redact import Secret
 
 DEFAULT_VERSION: Final = "2024-05-01-preview"
 _OWN_HOST: Final = ".models.ai.azure.com"
@@ -21,6 +23,18 @@ def _versioned(operation: Operation) -> Operation:
         return f"{path(facts)}?api-version={quote(api_version(facts) or DEFAULT_VERSION)}"
 
     return replace(operation, path=place)
+
+
+def _headers(facts: CallFacts) -> dict[str, str]:
+    version = facts.headers.get("anthropic-version") or "2023-06-01"
+    return {"anthropic-version": version} if is_foundry_claude(facts.model) else {}
+
+
+def _sign(request: UpstreamRequest, secret: Secret | None, facts: CallFacts) -> None:
+    """Write the key or the token; Claude takes a key as Anthropic does."""
+    sign(request, secret, facts)
+    if "api-key" in request.headers and is_foundry_claude(facts.model):
+        request.headers["x-api-key"] = request.headers.pop("api-key")
 
 
 def _rerank_path(facts: CallFacts) -> str:
@@ -50,5 +64,8 @@ PROVIDER = Provider(
     price_source="azure",
     token=token,
     hosts=(LOGIN,),
-    sign=sign,
+    sign=_sign,
+    headers=_headers,
+    caller_headers=("anthropic-beta",),
+    chosen=ON_AZURE,
 )

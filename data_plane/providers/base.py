@@ -179,5 +179,6 @@ class Provider:
     address_setting: str | None = None
     sign: Callable[[UpstreamRequest, Secret | None, CallFacts], None] | None = None
     lists_models: bool = True
+    chosen: Mapping[str, Callable[[str], Operation | None]] = field(default_factory=dict)
     forwarded: Callable[[str, str, CallFacts], str] | None = None
     is_custom: bool = False

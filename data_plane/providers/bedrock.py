@@ -16,6 +16,7 @@ from data_plane.core.types import CallFacts, Json, UpstreamRequest
 from data_plane.providers import _invoke_embed, _invoke_image, _invoke_rerank
 from data_plane.providers._aws import EVENT_STREAM, EventStreamSplitter
 from data_plane.providers._aws_account import AWS_FIELDS, aws_identity, sign_as_account
+from data_plane.providers._claude_clouds import ON_BEDROCK
 from data_plane.providers._converse_answer import decode_answer, read_bedrock_fault
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._converse_stream import ConverseDecoder
@@ -95,6 +96,7 @@ PROVIDER = Provider(
     ),
     price_source="aws",
     lists_models=False,
+    chosen=ON_BEDROCK,
     token=_token,
     sign=_sign,
 )

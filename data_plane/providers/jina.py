@@ -45,4 +45,5 @@ PROVIDER = Provider(
     base_url="https://api.jina.ai/v1",
     authorise=bearer,
     operations={"embed": embedding("jina", "/embeddings", _encode), "rerank": _ranking(rerank("jina"))},
+    lists_models=False,
 )

@@ -94,4 +94,5 @@ PROVIDER = Provider(
     base_url="https://api-atlas.nomic.ai/v1",
     authorise=bearer,
     operations={"embed": replace(embedding(_ID, _path, _encode, _decode), write=_write)},
+    lists_models=False,
 )

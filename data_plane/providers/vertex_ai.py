@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from data_plane.core.types import CallFacts, Json
+from data_plane.providers._claude_clouds import ON_VERTEX
 from data_plane.providers._gemini_answer import read_google_fault
 from data_plane.providers._gemini_embeddings import decode_embeddings, encode_content, encode_instances
 from data_plane.providers._gemini_stream import CandidateDecoder
@@ -66,6 +67,7 @@ PROVIDER = Provider(
     ),
     price_source="google",
     lists_models=False,
+    chosen=ON_VERTEX,
     token=google_token,
     hosts=(TOKEN_URL.removesuffix("/token"),),
 )

@@ -16,4 +16,5 @@ PROVIDER = Provider(
         "rerank": rerank_texts("voyage", "/rerank", limit="top_k"),
     },
     price_source="voyageai",
+    lists_models=False,
 )

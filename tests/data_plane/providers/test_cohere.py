@@ -10,7 +10,7 @@ FACTS = CallFacts("command-a-03-2025", stream=False, strict=True, headers={}, se
 
 
 def test_version_two_is_spoken():
-    paths = {name: PROVIDER.base_url + operation.path for name, operation in PROVIDER.operations.items()}
+    paths = {name: PROVIDER.operations[name].url_for(PROVIDER.base_url, FACTS) for name in ("chat", "embed", "rerank")}
     assert paths == {
         "chat": "https://api.cohere.com/v2/chat",
         "embed": "https://api.cohere.com/v2/embed",
