@@ -30,6 +30,8 @@ MAX_REMEMBERED_BYTES: Final = 256
 MAX_REMEMBERED_CHARS: Final = 512
 MAX_REMEMBERED_KEYS: Final = 256
 
+#: The service whose requests are signed in another way.
+S3: Final = "s3"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _OF_A_SIGNATURE: Final = frozenset({"authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256"})
 _UNRESERVED: Final = "-._~"
@@ -83,6 +85,12 @@ def _place(url: str) -> tuple[str, str, str]:
     return _remembered_place(url) if len(url) <= MAX_REMEMBERED_CHARS else _canonical_place(url)
 
 
+def _object_place(url: str) -> tuple[str, str, str]:
+    """Return (host, path, query) as S3 has them signed: the path as it is, because an object may have any name."""
+    parts = urlsplit(url)
+    return parts.netloc, parts.path or "/", _canonical_query(parts.query)
+
+
 def _body_hash(body: bytes | tuple[bytes | memoryview, ...]) -> str:
     if isinstance(body, bytes):
         return hashlib.sha256(body).hexdigest()
@@ -125,7 +133,7 @@ def sign_request(request: UpstreamRequest, key: AwsKey, *, region: str, service:
     """Write the signature of a whole `request` into its headers; `now_s` is in seconds since 1970.
 
     What a caller may have sent of an earlier signature is taken out.  An upload has no bytes to sign yet: whoever calls
-    must not come with one.
+    must not come with one.  S3 signs its paths in a way of its own, and wants the body's hash in a header.
     """
     headers = request.headers
     for name in [name for name in headers if name.lower() in _OF_A_SIGNATURE]:
@@ -134,11 +142,14 @@ def sign_request(request: UpstreamRequest, key: AwsKey, *, region: str, service:
     headers["x-amz-date"] = stamp
     if key.token:
         headers["x-amz-security-token"] = key.token.reveal()
-    host, path, query = _place(request.url)
+    content = _body_hash(request.body)
+    if service == S3:
+        headers["x-amz-content-sha256"] = content
+    host, path, query = _object_place(request.url) if service == S3 else _place(request.url)
     signed = _signed_headers(headers, host)
     names = ";".join(signed)
     lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-    canonical = f"{request.method}\n{path}\n{query}\n{lines}\n{names}\n{_body_hash(request.body)}"
+    canonical = f"{request.method}\n{path}\n{query}\n{lines}\n{names}\n{content}"
     scope = (stamp[:8], region, service)
     text = f"{_ALGORITHM}\n{stamp}\n{'/'.join(scope)}/aws4_request\n{hashlib.sha256(_encoded(canonical)).hexdigest()}"
     signature = hmac.digest(_day_key(key.secret.reveal(), scope), _encoded(text), "sha256").hex()

@@ -109,10 +109,10 @@ class Store(Protocol):
     def delete(self, place: Place) -> UpstreamRequest:
         """Return the request that deletes an object."""
 
-    def list(self, folder: Place, count: int, token: str | None) -> UpstreamRequest:
+    def page(self, folder: Place, count: int, token: str | None) -> UpstreamRequest:
         """Return the request for the next objects whose names begin with the folder's."""
 
-    def listed(self, told: Told, folder: Place) -> tuple[list[Stored], str | None]:
+    def paged(self, told: Told, folder: Place) -> tuple[list[Stored], str | None]:
         """Return (objects, token of what follows)."""
 
     def fault(self, status: int, content: bytes) -> ProviderFault:
@@ -134,10 +134,10 @@ class Work(Protocol):
     def shown(self, answer: Json) -> Json:
         """Return OpenAI's object of a job."""
 
-    def list(self, count: int, token: str | None) -> UpstreamRequest:
+    def page(self, count: int, token: str | None) -> UpstreamRequest:
         """Return the request for the next jobs, the youngest first."""
 
-    def listed(self, answer: Json) -> tuple[list[Json], str | None]:
+    def paged(self, answer: Json) -> tuple[list[Json], str | None]:
         """Return (OpenAI's objects, token of what follows)."""
 
     def cancel(self, job_id: str) -> UpstreamRequest:

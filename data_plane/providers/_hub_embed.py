@@ -15,6 +15,7 @@ from data_plane.providers._vectors import LEFT_OUT, vector_list
 from shared.errors import BadRequest, Unsupported, UpstreamInvalid
 
 ADDRESS: Final = "huggingface_base_url"
+_NUMBERS: Final = frozenset({int, float})
 _TRANSLATED: Final = frozenset({"model", "input", "encoding_format", *LEFT_OUT})
 
 
@@ -43,8 +44,8 @@ def encode_request(body: Json, facts: CallFacts, *, provider: str) -> Json:
     return {"inputs": items, **{name: value for name, value in body.items() if name not in _TRANSLATED}}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and _NUMBERS.issuperset(map(type, value))
 
 
 def decode_vectors(content: bytes, _kind: str, facts: CallFacts, *, provider: str) -> Json:
@@ -56,9 +57,7 @@ def decode_vectors(content: bytes, _kind: str, facts: CallFacts, *, provider: st
         told = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         told = None
-    vectors = [told] if isinstance(told, list) and told and _is_number(told[0]) else told
-    if not isinstance(vectors, list) or not all(
-        isinstance(vector, list) and all(map(_is_number, vector)) for vector in vectors
-    ):
+    vectors = [told] if _is_vector(told) else told
+    if not isinstance(vectors, list) or not vectors or not all(map(_is_vector, vectors)):
         raise UpstreamInvalid(f"Invalid response received from {provider}: not one vector for each text.")
     return vector_list(vectors, {}, facts, provider=provider)

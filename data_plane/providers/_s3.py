@@ -151,7 +151,7 @@ class S3:
         """Return the request that deletes an object."""
         return request_to(self._url(place), "DELETE")
 
-    def list(self, folder: Place, count: int, token: str | None) -> UpstreamRequest:
+    def page(self, folder: Place, count: int, token: str | None) -> UpstreamRequest:
         """Return the request for the next objects below a folder."""
         query = {"encoding-type": "url", "list-type": "2", "max-keys": str(min(count, 1000))}
         if folder.key:
@@ -160,7 +160,7 @@ class S3:
             query["continuation-token"] = token
         return request_to(self._url(Place(folder.bucket, ""), urlencode(query, quote_via=quote)))
 
-    def listed(self, told: Told, folder: Place) -> tuple[list[Stored], str | None]:
+    def paged(self, told: Told, folder: Place) -> tuple[list[Stored], str | None]:
         """Return (objects, token of what follows)."""
         text = _xml(told.body)
         if "<ListBucketResult" not in text:

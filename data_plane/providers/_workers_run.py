@@ -30,16 +30,16 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "quality": "each of these models has one quality",
     "style": "OpenAI's names of two moods",
     "moderation": "how strictly OpenAI filters; these models have one way",
+    "temperature": "a transcript is written in one way",
+    "timestamp_granularities[]": "whatever times there are come",
 }
 _OF_IMAGES: Final = frozenset({"prompt", "n", "size", "model", "stream"})
-_OF_SOUND: Final = frozenset(
-    {"file", "model", "prompt", "language", "stream", "temperature", "timestamp_granularities[]", "response_format"}
-)
+_OF_SOUND: Final = frozenset({"file", "model", "prompt", "language", "stream"})
 #: The generation of image models that takes forms only.
 _BY_FORM: Final = "flux-2"
 _LISTENS: Final = "whisper"
 _LISTENS_TO_JSON: Final = "whisper-large-v3"
-_TRANSCRIPTS: Final = frozenset({None, "json", "verbose_json"})
+_TRANSCRIPTS: Final = (None, "json", "verbose_json")
 
 
 def run_path(facts: CallFacts) -> str:
