@@ -12,6 +12,7 @@ from data_plane.http.health import health, livez, metrics, readyz
 from data_plane.http.logs_api import read_body_kept_here
 from data_plane.http.models import list_models, read_model
 from data_plane.http.serve import refusal, serve
+from data_plane.http.tokenize import add_tokenize_route
 from shared.errors import GatewayError, NotFound
 
 
@@ -66,6 +67,7 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/v1/health", health)
     add_file_routes(router)
     add_batch_routes(router)
+    add_tokenize_route(router)
     for path in ("/v1/universal", "/v1/models", "/v1/health"):
         router.add_route("*", path, _wrong_method)
     for name in _OWN:

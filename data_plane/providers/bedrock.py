@@ -21,6 +21,7 @@ from data_plane.providers._converse_answer import decode_answer, read_bedrock_fa
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._converse_stream import ConverseDecoder
 from data_plane.providers._openai_like import bearer, usage_of
+from data_plane.providers._openai_media import image_usage
 from data_plane.providers._rerank import decode_ranks, rank_usage
 from data_plane.providers.base import CredentialField, Framing, Operation, Provider
 from shared.errors import BadRequest
@@ -83,7 +84,9 @@ PROVIDER = Provider(
             _operation(_invoke_path, _invoke_embed.encode_request, _invoke_embed.decode_answer),
             usage_of_headers=_invoke_rerank.invoke_usage,
         ),
-        "image": _operation(_invoke_path, _invoke_image.encode_request, _invoke_image.decode_answer),
+        "image": replace(
+            _operation(_invoke_path, _invoke_image.encode_request, _invoke_image.decode_answer), usage=image_usage
+        ),
         "rerank": replace(
             _operation(_invoke_path, _invoke_rerank.encode_request, decode_ranks),
             usage=rank_usage,
