@@ -83,6 +83,16 @@ class TokenAsk:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+class FormField(Protocol):
+    """One field of a form that is read while it arrives; `filename` is None for what is no file."""
+
+    name: str
+    filename: str | None
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Go through the content, once, before the next field; raises GatewayError as `Upload` does."""
+
+
 class Upload(Protocol):
     """A body that is read while it arrives, once; `begun` is whether some of it may be gone."""
 
@@ -90,6 +100,9 @@ class Upload(Protocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Go through the pieces; raises GatewayError for a body that breaks off, is too large, or is gone."""
+
+    def fields(self) -> AsyncIterator[FormField]:
+        """Go through the fields of a form in place of the pieces; raises BadRequest, too, for what is none."""
 
 
 @dataclass(frozen=True, slots=True)

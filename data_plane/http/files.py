@@ -13,7 +13,8 @@ from aiohttp.http import HttpProcessingError
 from data_plane.batches.model import FileRow, is_own
 from data_plane.batches.store import BatchStore, Draft
 from data_plane.core.endpoint import PROXY
-from data_plane.http.forms import UNREADABLE, is_form
+from data_plane.http.form_fields import UNREADABLE
+from data_plane.http.forms import is_form
 from data_plane.http.ingress import UPLOAD_SILENCE_S
 from data_plane.http.keys import BATCHES, DEPS
 from data_plane.http.own import json_response, own_headers, principal_for, refusing

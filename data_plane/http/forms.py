@@ -8,12 +8,11 @@ from aiohttp.http import HttpProcessingError
 
 from data_plane.core.form import FormFile
 from data_plane.core.types import Json
+from data_plane.http.form_fields import UNREADABLE
 from data_plane.http.ingress import BODY_TIMEOUT_S
 from shared.errors import BadRequest, BodyTooLarge
 
 MAX_FIELDS: Final = 256
-#: What the parser raises for a form that it cannot read, beside HTTP errors: it has no exception of its own.
-UNREADABLE: Final = (ConnectionError, ValueError, AssertionError, RuntimeError)
 #: The members of a form's text that are something else in JSON, where the gateway itself reads them.
 _FLAGS: Final = {"true": True, "false": False}
 

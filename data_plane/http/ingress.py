@@ -8,7 +8,8 @@ from aiohttp import web
 
 from data_plane.core.exchange import Call
 from data_plane.core.parts import LARGE_BYTES
-from data_plane.core.types import Upload
+from data_plane.core.types import FormField, Upload
+from data_plane.http.form_fields import FormFields
 from data_plane.pipeline.settle import now_us
 from shared.errors import BadRequest, BodyTooLarge
 
@@ -99,17 +100,25 @@ class _Upload(AsyncIterator[bytes]):
     """The body of one request in pieces; it can be gone through once."""
 
     def __init__(self, request: web.Request, limit: int, silence_s: float) -> None:
+        self._request = request
         self._content = request.content
-        self._left = limit
+        self._limit = self._left = limit
         self._silence_s = silence_s
         self.begun = False
 
-    def __aiter__(self) -> Self:
+    def _begin(self) -> None:
         if self.begun:
             # What was read is gone: the rest alone would look like a whole body.
             raise BadRequest("The request body was sent while it arrived, and cannot be sent again.")
         self.begun = True
+
+    def __aiter__(self) -> Self:
+        self._begin()
         return self
+
+    def fields(self) -> AsyncIterator[FormField]:
+        self._begin()
+        return FormFields(self._request, self._limit, self._silence_s).fields()
 
     async def __anext__(self) -> bytes:
         try:

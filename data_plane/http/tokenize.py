@@ -1,7 +1,7 @@
 """`POST /v1/gateway/tokenize`: about how many tokens a text, a prompt or a conversation is.
 
-The vocabularies of models are not at hand here, so the number is an estimate and says so; whoever needs the exact one of
-a model asks its provider by `POST /v1/messages/count_tokens`.
+The vocabularies of models are not at hand here, so the number is an estimate and says so; whoever needs the exact one
+asks the model's provider by `POST /v1/messages/count_tokens`.
 """
 
 from aiohttp import web

@@ -113,7 +113,7 @@ def locate(
     # What goes out unread keeps its own model, whatever the target would have put there.
     body, bare_model = (shaped, split_model(model)[1]) if job.raw is None or job.raw.is_read else (job.body, "")
     if not any_model:
-        _check_model(bare_model, row, job)
+        check_model(bare_model, row, job)
     credential = _credential(target, job, row, snapshot, named_by=named.why)
     said = choice.settings if named.why == BY_HEADERS else {}
     settings: Mapping[str, Any] = {**(row.settings if row else {}), **said, **credential.settings, **target.settings}
@@ -162,7 +162,7 @@ def _operation(provider: Provider, job: Job, model: str) -> Operation | None:
     return operation
 
 
-def _check_model(model: str, row: VirtualKeyRow | None, job: Job) -> None:
+def check_model(model: str, row: VirtualKeyRow | None, job: Job) -> None:
     """Raise when the call has no model that it needs, or one that the provider's list does not allow."""
     if job.raw is None and not model and ENDPOINTS[job.operation].needs_model:
         raise BadRequest("model is required.", path="model")

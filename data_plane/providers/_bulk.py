@@ -368,7 +368,9 @@ class TuningFacts:
 
 def tuning_object(told: TuningFacts, provider: str) -> Json:
     """Return OpenAI's object of a fine-tuning job."""
-    chosen = {name: told.parameters.get(name, "auto") for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
+    chosen = {
+        name: told.parameters.get(name, "auto") for name in ("n_epochs", "batch_size", "learning_rate_multiplier")
+    }
     error = {"code": "provider_error", "message": told.message, "param": None} if told.status == "failed" else None
     return {
         "id": told.id, "object": "fine_tuning.job", "created_at": told.created or 0, "status": told.status,

@@ -95,7 +95,9 @@ class Gcs:
     def send(self, place: Place, upload: str, part: Slice) -> UpstreamRequest:
         """Return the request that sends a part."""
         total = "*" if part.total is None else str(part.total)
-        said = f"bytes {part.start}-{part.start + len(part.content) - 1}/{total}" if part.content else f"bytes */{total}"
+        said = (
+            f"bytes {part.start}-{part.start + len(part.content) - 1}/{total}" if part.content else f"bytes */{total}"
+        )
         return request_to(self._upload_url(place, upload), "PUT", part.content, content_range=said)
 
     def sent(self, told: Told, part: Slice) -> str:

@@ -5,7 +5,7 @@ byte for byte; they are read only for what the gateway must know: tokens, model,
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -30,6 +30,15 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 def bearer(secret: Secret, headers: dict[str, str]) -> None:
     """Write `secret` into `headers` as a bearer token."""
     headers["authorization"] = f"Bearer {secret.reveal()}"
+
+
+def key_in(header: str) -> Callable[[Secret, dict[str, str]], None]:
+    """Return what writes a credential into `header`, as it is."""
+
+    def authorise(secret: Secret, headers: dict[str, str]) -> None:
+        headers[header] = secret.reveal()
+
+    return authorise
 
 
 def count(value: object) -> int:

@@ -181,5 +181,7 @@ class S3:
         """Return S3's error; an answer to HEAD has none but its status."""
         text = _xml(content)
         code = _element(text, "Code") or {404: "NoSuchKey", 403: "AccessDenied"}.get(status, "")
-        message = _element(text, "Message") or (f"S3 answered {code}." if code else f"S3 answered with status {status}.")
+        message = _element(text, "Message") or (
+            f"S3 answered {code}." if code else f"S3 answered with status {status}."
+        )
         return ProviderFault(message, code or None, None, code or None)

@@ -11,6 +11,7 @@ from typing import Final
 from data_plane.core.types import CallFacts, Json
 from data_plane.providers._anthropic_like import messages
 from data_plane.providers._gemini_answer import read_google_fault
+from data_plane.providers._gemini_count import vertex_count
 from data_plane.providers._gemini_like import gemini_chat, method
 from data_plane.providers._openai_like import chat, usage_of
 from data_plane.providers._vertex_models import Tongue, find_model
@@ -76,6 +77,14 @@ def _decode(answer: Json, facts: CallFacts) -> Json:
 def _decoder(facts: CallFacts) -> StreamDecoder:
     _, operation, known = _spoken(facts)
     return operation.decoder(known)
+
+
+_COUNT: Final = vertex_count(_ID, _OPERATIONS[Tongue.GEMINI], lambda facts: find_model(facts.model).path)
+
+
+def gemini_count(model: str) -> Operation | None:
+    """Return the operation that counts the tokens of a message for a Gemini, None for any other model."""
+    return _COUNT if find_model(model).tongue is Tongue.GEMINI else None
 
 
 def vertex_chat() -> Operation:

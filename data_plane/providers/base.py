@@ -6,7 +6,7 @@ in, bodies out.  Sending, retrying, timing and logging are done once, elsewhere,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import orjson
 
@@ -16,6 +16,9 @@ from data_plane.core.types import CallFacts, Json, TokenAsk, UpstreamRequest, Us
 from data_plane.providers.sse import SseSplitter, data_frame
 from shared.errors import GatewayError
 from shared.redact import Secret
+
+if TYPE_CHECKING:
+    from data_plane.providers._bulk import Bulk
 
 
 def error_frame(error: GatewayError) -> bytes:
@@ -182,3 +185,4 @@ class Provider:
     chosen: Mapping[str, Callable[[str], Operation | None]] = field(default_factory=dict)
     forwarded: Callable[[str, str, CallFacts], str] | None = None
     is_custom: bool = False
+    bulk: "Bulk | None" = None

@@ -12,7 +12,7 @@ from data_plane.providers._gemini_embeddings import decode_embeddings, encode_co
 from data_plane.providers._gemini_stream import CandidateDecoder
 from data_plane.providers._google_auth import ACCOUNT, AUTH_TYPE, TOKEN_URL, google_token
 from data_plane.providers._openai_like import bearer, usage_of
-from data_plane.providers._vertex_chat import vertex_chat
+from data_plane.providers._vertex_chat import gemini_count, vertex_chat
 from data_plane.providers._vertex_models import Tongue, find_model
 from data_plane.providers.base import CredentialField, Operation, Provider
 from shared.errors import Unsupported
@@ -36,6 +36,10 @@ def _encode_embed(body: Json, facts: CallFacts) -> Json:
 
 def _decode_embed(answer: Json, facts: CallFacts) -> Json:
     return decode_embeddings(answer, replace(facts, model=find_model(facts.model).name), provider=_ID)
+
+
+def _count_tokens(model: str) -> Operation | None:
+    return ON_VERTEX["count_tokens"](model) or gemini_count(model)
 
 
 PROVIDER = Provider(
@@ -67,7 +71,7 @@ PROVIDER = Provider(
     ),
     price_source="google",
     lists_models=False,
-    chosen=ON_VERTEX,
+    chosen={**ON_VERTEX, "count_tokens": _count_tokens},
     token=google_token,
     hosts=(TOKEN_URL.removesuffix("/token"),),
 )

@@ -1,0 +1,444 @@
+"""Do what a call asks of a provider's files, batches and fine-tuning jobs.
+
+One account does it: a file that one has is no use to another, so nothing is tried elsewhere.  An account that says its
+bucket is good for that one only; the gateway's own identity, which may reach more than its accounts should, needs one
+that does.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from secrets import token_hex
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import orjson
+
+from data_plane.core.exchange import Exchange
+from data_plane.core.identity import IdentityAsk
+from data_plane.core.job import Job
+from data_plane.core.parts import unfolded
+from data_plane.core.types import Answer, CallFacts, FormField, Json
+from data_plane.pipeline.bulk import lines
+from data_plane.pipeline.bulk.relay import ResultBody
+from data_plane.pipeline.bulk.route import BATCHES, FILES, TUNINGS, Route
+from data_plane.pipeline.bulk.wire import ProviderRefused, Sending, Wire, read_object
+from data_plane.pipeline.deps import Deps, Relay
+from data_plane.pipeline.forward import RawRelay
+from data_plane.pipeline.target import Destination
+from data_plane.providers._bulk import (
+    BATCHED,
+    Bulk,
+    Place,
+    Stored,
+    Work,
+    encoded_id,
+    file_object,
+    model_named,
+    plain_id,
+)
+from shared.errors import BadRequest, BodyTooLarge, Forbidden, NotFound, Unsupported
+from shared.routing.plan import Target
+from shared.schema.target_settings import SETTING_HEADERS
+
+MAX_FIELD_BYTES: Final = 4096
+MAX_LISTED: Final = 1000
+#: How many pages are looked through for the one behind `after`.
+MAX_PAGES: Final = 50
+#: Settings about one call rather than about an account: headers say them for a saved provider too.
+ASKED: Final = (
+    "aws_s3_bucket", "aws_s3_object_key", "aws_bedrock_model", "amz_server_side_encryption",
+    "amz_server_side_encryption_aws_kms_key_id", "vertex_storage_bucket_name", "provider_file_name", "provider_model",
+    "file_purpose",
+)  # fmt: skip
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it: an answer, and what relays it when it is a stream."""
+
+    answer: Answer
+    relay: Relay | None = None
+
+
+def call_facts(destination: Destination, target: Target, job: Job) -> CallFacts:
+    """Return the facts of the call with what its headers say of this one file or batch."""
+    said = {
+        name: job.choice.settings[name]
+        for name in ASKED
+        if job.choice.settings.get(name) and not target.settings.get(name)
+    }
+    return replace(destination.facts, settings={**destination.facts.settings, **said})
+
+
+@dataclass(slots=True)
+class Run:
+    """One call on its way; `facts` are those of the call, `bulk` what its provider has."""
+
+    route: Route
+    destination: Destination
+    facts: CallFacts
+    bulk: Bulk
+    job: Job
+    exchange: Exchange
+    deps: Deps
+    is_own_identity: bool
+    timeout_ms: int | None
+    _sending: Sending | None = None
+
+    def wire(self) -> Wire:
+        """Return the way to the account's services, as the facts are now."""
+        destination = replace(self.destination, facts=self.facts)
+        store = self.bulk.store(destination.base_url, self.facts)
+        return Wire(self.bulk, store, destination, self.deps, self.timeout_ms)
+
+    # what may be done
+
+    def bound_bucket(self, wire: Wire) -> str | None:
+        """Return the only bucket that the account is good for; raises Forbidden where it must say one."""
+        row = self.destination.virtual_key
+        bound = row.settings.get(wire.store.settings[0]) if row is not None else None
+        if self.is_own_identity and not bound:
+            raise Forbidden(
+                f"An account that calls by the gateway's own identity must say its bucket ({wire.store.settings[0]})."
+            )
+        return str(bound) if bound else None
+
+    def check_bucket(self, place: Place, wire: Wire) -> Place:
+        """Return the place; raises Forbidden for one outside of the account's bucket."""
+        bound = self.bound_bucket(wire)
+        if bound is not None and place.bucket != bound:
+            raise Forbidden("This provider's files are in another bucket.", path=wire.store.settings[0])
+        return place
+
+    def check_model(self, model: str) -> None:
+        """Raise Forbidden for a model that the account's list does not have, or for none where there is a list."""
+        row = self.destination.virtual_key
+        if row is not None and row.models is not None and model not in row.models:
+            raise Forbidden(
+                f"The model {model} is not allowed for the provider @{row.slug}."
+                if model
+                else f"The provider @{row.slug} allows certain models only, and this request names none."
+            )
+
+    def check_addresses(self, body: object, wire: Wire, depth: int = 0) -> None:
+        """Raise Forbidden for any address in a body that is outside of the account's bucket."""
+        if isinstance(body, dict) and depth < 5:
+            for value in body.values():
+                self.check_addresses(value, wire, depth + 1)
+        elif isinstance(body, str) and ":" in (text := _address(body)) and text.startswith(f"{wire.store.scheme}://"):
+            bucket = text.removeprefix(f"{wire.store.scheme}://").partition("/")[0]
+            self.check_bucket(Place(bucket, ""), wire)
+
+    def place(self, wire: Wire) -> Place:
+        """Return the object that the path names; raises NotFound and Forbidden."""
+        text, scheme = plain_id(self.route.id), f"{wire.store.scheme}://"
+        bucket, _, key = text.removeprefix(scheme).partition("/")
+        try:
+            place = wire.store.place(bucket, key)
+        except BadRequest:
+            place = None
+        if not text.startswith(scheme) or place is None or not place.key:
+            raise NotFound("There is no such file.")
+        return self.check_bucket(place, wire)
+
+    # answers
+
+    def told(self, body: Json) -> Done:
+        """Return an answer in JSON, and note it."""
+        exchange = self.exchange
+        exchange.answer_body, exchange.answer_json = body, orjson.dumps(body)
+        exchange.answer_bytes = len(exchange.answer_json)
+        return Done(Answer(200, exchange.answer_json))
+
+    async def shown_list(self, fetch: Callable[[int, str | None], Awaitable[tuple[list[Json], str | None]]]) -> Done:
+        """Return OpenAI's list of what `fetch` gives page by page, behind `after` and up to `limit`."""
+        query = parse_qs(self.exchange.call.target.partition("?")[2])
+        limit_text, after = query.get("limit", ["20"])[0], query.get("after", [""])[0]
+        limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() and len(limit_text) < 6 else 0
+        if not 0 < limit <= MAX_LISTED:
+            raise BadRequest(f"limit must be a number from 1 to {MAX_LISTED}.", path="limit")
+        wanted = plain_id(after) if after else None
+        found: list[Json] = []
+        token: str | None = None
+        for _ in range(MAX_PAGES):
+            items, token = await fetch(limit + 1 if wanted is None else MAX_LISTED, token)
+            for item in items:
+                if wanted is None:
+                    found.append(item)
+                elif plain_id(item["id"]) == wanted:
+                    wanted = None
+            if token is None or len(found) > limit:
+                break
+        shown = found[:limit]
+        return self.told({
+            "object": "list", "data": shown, "has_more": len(found) > limit or token is not None,
+            "first_id": shown[0]["id"] if shown else None, "last_id": shown[-1]["id"] if shown else None,
+        })  # fmt: skip
+
+    # files
+
+    async def create_file(self) -> Done:
+        """Store a file whose lines are translated while they arrive; a fault leaves nothing behind."""
+        raw = self.job.raw
+        if raw is None or raw.upload is None:
+            raise BadRequest("Invalid content type passed")
+        try:
+            sending, encoder = await self._read_form(raw.upload.fields())
+            size = await sending.finish()
+        except BaseException:
+            if self._sending is not None:
+                await self._sending.drop()
+            raise
+        store = sending.wire.store
+        self.exchange.model_served = encoder.model or None
+        now = self.exchange.call.received_us // 1_000_000
+        return self.told(file_object(store, Stored(sending.place, size, now, encoder.purpose)))
+
+    async def _read_form(self, fields: AsyncIterator[FormField]) -> tuple[Sending, lines.LineEncoder]:
+        encoder: lines.LineEncoder | None = None
+        purpose = str(self.facts.settings.get("file_purpose") or "")
+        async for field in fields:
+            if field.filename is None:
+                text = await _text(field)
+                setting = SETTING_HEADERS.get(field.name.lower(), (field.name, False))[0]
+                if field.name == "purpose":
+                    purpose = text
+                elif setting in ASKED and encoder is None:
+                    self.facts = replace(self.facts, settings={**self.facts.settings, setting: text})
+            elif field.name != "file" or encoder is not None:
+                raise BadRequest("The form must have one file.", path="file")
+            else:
+                encoder = self._encoder(purpose)
+                self._sending = self._destined(field.filename, encoder)
+                await self._take(field, encoder, self._sending)
+        if encoder is None or self._sending is None or not encoder.count:
+            raise BadRequest("The form must have a file with at least one line.", path="file")
+        if purpose and purpose != encoder.purpose:
+            raise BadRequest(f"The purpose must be {encoder.purpose} for these lines.", path="purpose")
+        return self._sending, encoder
+
+    def _encoder(self, purpose: str) -> lines.LineEncoder:
+        if purpose not in {"", *lines.PURPOSES}:
+            raise Unsupported(
+                f"{self.destination.provider.id} has files here for the purposes: {', '.join(lines.PURPOSES)}",
+                path="purpose",
+            )
+        base_url, settings = self.destination.base_url, self.facts.settings
+        named = next((settings[name] for name in self.bulk.model_settings if settings.get(name)), "")
+        facts = replace(self.facts, model=str(named), stream=False)
+        return lines.LineEncoder(
+            self.bulk.batches(base_url, facts), self.bulk.tunings(base_url, facts), facts, purpose, self.check_model,
+            model=facts.model, is_fixed=bool(facts.model),
+        )  # fmt: skip
+
+    def _destined(self, filename: str, encoder: lines.LineEncoder) -> Sending:
+        wire = self.wire()
+        bucket_setting, key_setting = wire.store.settings
+        bucket = self.bound_bucket(wire) or self.facts.settings.get(bucket_setting)
+        if not bucket:
+            header = f"x-portkey-{bucket_setting.replace('_', '-')}"
+            raise BadRequest(f"{header} is required: the bucket that the file is put into.", path=bucket_setting)
+        key = self.facts.settings.get(key_setting) or _made_key(filename)
+        place = wire.store.place(str(bucket), str(key))
+        if not place.key.endswith(".jsonl"):
+            raise BadRequest("The name of the object must end with .jsonl.", path=key_setting)
+        asked = self.job.choice.settings.get(bucket_setting)
+        if asked:
+            self.check_bucket(Place(str(asked), ""), wire)
+        return Sending(wire, place, lambda: encoder.purpose)
+
+    async def _take(self, field: FormField, encoder: lines.LineEncoder, sending: Sending) -> None:
+        splitter = lines.LineSplitter(lines.line_too_long)
+        async for piece in field.pieces():
+            for number, line in splitter.feed(piece):
+                await sending.write(encoder.encode(number, line))
+            # Translating takes a while: others must have their turn, however fast the caller is.
+            await asyncio.sleep(0)
+        for number, line in splitter.close():
+            await sending.write(encoder.encode(number, line))
+
+    async def read_file(self) -> Done:
+        """Tell what the store knows of a file."""
+        wire = self.wire()
+        place = self.place(wire)
+        told = await wire.ask(wire.store.look(place), is_storage=True)
+        return self.told(file_object(wire.store, wire.store.seen(told, place)))
+
+    async def delete_file(self) -> Done:
+        """Delete a file."""
+        wire = self.wire()
+        place = self.place(wire)
+        await wire.ask(wire.store.delete(place), is_storage=True)
+        return self.told({"id": encoded_id(plain_id(self.route.id)), "object": "file", "deleted": True})
+
+    async def list_files(self) -> Done:
+        """List the objects of a bucket."""
+        wire = self.wire()
+        bucket = self.bound_bucket(wire) or self.facts.settings.get(wire.store.settings[0])
+        if not bucket:
+            raise BadRequest(f"{wire.store.settings[0]} is required.", path=wire.store.settings[0])
+        folder = wire.store.place(str(bucket), "")
+
+        async def fetch(count: int, token: str | None) -> tuple[list[Json], str | None]:
+            told = await wire.ask(wire.store.page(folder, count, token), is_storage=True)
+            found, following = wire.store.paged(told, folder)
+            return [file_object(wire.store, stored) for stored in found], following
+
+        return await self.shown_list(fetch)
+
+    async def read_content(self) -> Done:
+        """Relay a file's content: results in OpenAI's words, anything else as it is."""
+        wire = self.wire()
+        place = self.place(wire)
+        batches = self.bulk.batches(self.destination.base_url, self.facts)
+        job_id = batches.result_of(place)
+        if job_id is None:
+            return self._relayed(await ResultBody.of_object(wire, place))
+        model = ""
+        if job_id:
+            told = await wire.ask(batches.read(job_id), is_storage=False)
+            results = batches.results(read_object(told, self.destination.provider.id))
+            model = results.model if results else ""
+        return self._relayed(await ResultBody.of_results(wire, batches, [place], replace(self.facts, model=model)))
+
+    def _relayed(self, body: ResultBody) -> Done:
+        relay = RawRelay(body, self.exchange, self.deps.clock)
+        return Done(relay.answer(), relay)
+
+    # batches and fine-tuning jobs
+
+    def work(self) -> Work:
+        """Return the kind of job that the call is about."""
+        make = self.bulk.batches if self.route.kind == BATCHES else self.bulk.tunings
+        return make(self.destination.base_url, self.facts)
+
+    async def create_job(self) -> Done:
+        """Begin a batch or a fine-tuning job."""
+        wire, body = self.wire(), unfolded(self.destination.body)
+        if self.route.kind == BATCHES and body.get("endpoint") not in BATCHED:
+            raise BadRequest(f"endpoint must be one of: {', '.join(BATCHED)}", path="endpoint")
+        model = model_named(body, self.facts, self.bulk.model_settings)
+        self.check_model(model)
+        self.exchange.model_served = model
+        self.check_addresses(body, wire)
+        work = self.work()
+        told = await wire.ask(work.create(body), is_storage=False)
+        return self.told(work.created(read_object(told, self.destination.provider.id), body))
+
+    async def _read_job(self, wire: Wire) -> Json:
+        told = await wire.ask(self.work().read(self.route.id), is_storage=False)
+        return read_object(told, self.destination.provider.id)
+
+    async def read_job(self) -> Done:
+        """Tell of one batch or fine-tuning job."""
+        return self.told(self.work().shown(await self._read_job(self.wire())))
+
+    async def cancel_job(self) -> Done:
+        """End a job, and tell how it is then."""
+        wire = self.wire()
+        await wire.ask(self.work().cancel(self.route.id), is_storage=False)
+        return self.told(self.work().shown(await self._read_job(wire)))
+
+    async def list_jobs(self) -> Done:
+        """List batches or fine-tuning jobs."""
+        wire, work = self.wire(), self.work()
+
+        async def fetch(count: int, token: str | None) -> tuple[list[Json], str | None]:
+            told = await wire.ask(work.page(count, token), is_storage=False)
+            return work.paged(read_object(told, self.destination.provider.id))
+
+        return await self.shown_list(fetch)
+
+    async def read_output(self) -> Done:
+        """Relay a batch's results in OpenAI's words."""
+        wire = self.wire()
+        batches = self.bulk.batches(self.destination.base_url, self.facts)
+        told = await wire.ask(batches.read(self.route.id), is_storage=False)
+        results = batches.results(read_object(told, self.destination.provider.id))
+        places = await self._results(wire, results.folder, results.ends) if results else []
+        if results is None or not places:
+            raise NotFound("The batch has no output yet.")
+        self.exchange.model_served = results.model or None
+        return self._relayed(
+            await ResultBody.of_results(wire, batches, places, replace(self.facts, model=results.model))
+        )
+
+    async def _results(self, wire: Wire, folder: Place, ends: tuple[str, ...]) -> list[Place]:
+        self.check_bucket(folder, wire)
+        token: str | None = None
+        found: list[Place] = []
+        for _ in range(MAX_PAGES):
+            told = await wire.ask(wire.store.page(folder, MAX_LISTED, token), is_storage=True)
+            objects, token = wire.store.paged(told, folder)
+            found += [stored.place for stored in objects if stored.place.key.endswith(ends)]
+            if token is None:
+                break
+        return found
+
+
+def _address(text: str) -> str:
+    try:
+        return plain_id(text)
+    except NotFound:
+        return ""
+
+
+async def _text(field: FormField) -> str:
+    content = bytearray()
+    async for piece in field.pieces():
+        content += piece
+        if len(content) > MAX_FIELD_BYTES:
+            raise BodyTooLarge("A field of the form is too long.")
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        raise BadRequest("A text of the form is not UTF-8.", path="body") from None
+
+
+def _made_key(filename: str) -> str:
+    """Return a name for an object that nobody else has, with what the caller calls the file at its end."""
+    stem = _UNFIT.sub("_", PurePosixPath(filename.replace("\\", "/")).name.removesuffix(".jsonl")).strip("._")
+    return f"gatehouse/{token_hex(12)}/{stem[:100] or 'file'}.jsonl"
+
+
+_DO: Final[Mapping[tuple[str, str], Callable[[Run], Awaitable[Done]]]] = {
+    (FILES, "create"): Run.create_file,
+    (FILES, "list"): Run.list_files,
+    (FILES, "read"): Run.read_file,
+    (FILES, "delete"): Run.delete_file,
+    (FILES, "content"): Run.read_content,
+    **{
+        (kind, action): method
+        for kind in (BATCHES, TUNINGS)
+        for action, method in (
+            ("create", Run.create_job),
+            ("list", Run.list_jobs),
+            ("read", Run.read_job),
+            ("cancel", Run.cancel_job),
+        )
+    },
+    (BATCHES, "output"): Run.read_output,
+}
+
+
+def asks_own_identity(destination: Destination) -> bool:
+    """Return whether an account calls by the gateway's own identity; asked before it was given a token."""
+    provider = destination.provider
+    ask: Any = provider.token(destination.credential.key, destination.facts) if provider.token is not None else None
+    return isinstance(ask, IdentityAsk) and ask.is_own
+
+
+async def run_bulk(run: Run) -> Done:
+    """Do what the call asks; raises ProviderRefused for a provider's error, and GatewayError."""
+    do = _DO.get((run.route.kind, run.route.action))
+    if do is None:
+        raise Unsupported(f"{run.destination.provider.id} has no {run.route.action} of a {run.route.kind} job.")
+    run.exchange.job = replace(run.job, operation=run.route.kind)
+    return await do(run)
+
+
+__all__ = ["ASKED", "Done", "ProviderRefused", "Run", "asks_own_identity", "call_facts", "run_bulk"]
