@@ -1,5 +1,6 @@
 """Where may a provider's key be sent?  The base URL of an account, checked, and the hosts sealed with its key."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -44,10 +45,11 @@ def _entry(provider: str, organisation_id: UUID | None) -> ProviderEntry | None:
 def allowed_hosts(
     provider: str, configurations: Mapping[str, Any], organisation_id: UUID | None = None
 ) -> tuple[str, ...]:
-    """Return the hosts that a key of this account may be sent to: the provider's, and where it is changed for a token.
+    """Return the hosts that a key of this account may be sent to: the provider's, and those of its other services.
 
-    Providers that the organisation added count with `organisation_id`, inside a transaction.  Raises Invalid for a
-    provider that is unknown, or that has no address of its own and was given none.
+    A service whose address needs a setting that the account does not have is not among them.  Providers that the
+    organisation added count with `organisation_id`, inside a transaction.  Raises Invalid for a provider that is
+    unknown, or that has no address of its own and was given none.
     """
     entry = _entry(provider, organisation_id)
     if entry is None:
@@ -57,7 +59,10 @@ def allowed_hosts(
     if not base_url:
         raise Invalid(f"{entry.address_setting or 'custom_host'} is required for the provider {provider}")
     try:
-        filled = [fill_address(str(address), configurations) for address in (base_url, *entry.hosts)]
+        filled = [fill_address(str(base_url), configurations)]
     except AddressIncomplete as fault:
         raise Invalid(f"{fault.setting}: {fault} for the provider {provider}") from None
+    for address in entry.hosts:
+        with contextlib.suppress(AddressIncomplete):
+            filled.append(fill_address(address, configurations))
     return tuple(dict.fromkeys(map(host_of, filled)))

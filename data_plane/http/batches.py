@@ -224,6 +224,9 @@ async def _provider_output(request: web.Request, batch_id: str) -> web.StreamRes
         content = await whole_body(answer)
     if answer.status != 200:
         return web.Response(body=content, status=answer.status, headers=answer.headers, content_type="application/json")
+    provider = deps.providers.get(answer.headers.get(wire.PROVIDER, ""))
+    if provider is not None and provider.bulk is not None:
+        return await serve(request, endpoint=PROXY)
     try:
         named = msgspec.json.decode(content)["output_file_id"]
     except (msgspec.DecodeError, UnicodeError, KeyError, TypeError):

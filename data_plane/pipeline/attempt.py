@@ -15,14 +15,16 @@ from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
 from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody, UpstreamRequest
 from data_plane.pipeline.answer_headers import answer_headers
+from data_plane.pipeline.bulk.route import Route, find_route
+from data_plane.pipeline.bulk.run import ProviderRefused, Run, asks_own_identity, call_facts, run_bulk
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
 from data_plane.pipeline.forward import RawRelay, path_below
 from data_plane.pipeline.identity import with_identity
 from data_plane.pipeline.session import Session
 from data_plane.pipeline.stream import StreamRelay
-from data_plane.pipeline.target import Destination, locate
-from data_plane.providers.base import Operation
+from data_plane.pipeline.target import Destination, check_model, locate
+from data_plane.providers.base import Operation, ProviderFault
 from data_plane.sync.snapshot import Snapshot
 from data_plane.upstream.sockets import RefusedUpgrade
 from shared import wire
@@ -86,20 +88,17 @@ def _decode_object(content: bytes) -> Json | None:
 
 async def _failed(destination: Destination, operation: Operation, response: UpstreamBody) -> Outcome:
     """Normalise a provider's error; its status is kept."""
-    provider, status = destination.provider, response.status
+    status = response.status
     fault = operation.fault(status, _decode_object(await response.read(MAX_ERROR_BYTES)))
-    message = scrub(fault.message)[:MAX_FAULT_CHARS]
-    body = {
-        "error": {
-            "message": f"{provider.id} error: {message}",
-            "type": fault.type,
-            "param": fault.param,
-            "code": fault.code,
-        },
-        "provider": provider.id,
-    }
+    body = _fault_body(destination.provider.id, fault)
     answer = Answer(status, orjson.dumps(body), answer_headers(response.headers))
     return Outcome(answer, AttemptResult(status, retry_after_s(response.headers)))
+
+
+def _fault_body(provider: str, fault: ProviderFault) -> Json:
+    message = f"{provider} error: {scrub(fault.message)[:MAX_FAULT_CHARS]}"
+    error = {"message": message, "type": fault.type, "param": fault.param, "code": fault.code}
+    return {"error": error, "provider": provider}
 
 
 async def _whole(destination: Destination, operation: Operation, response: UpstreamBody, exchange: Exchange) -> Outcome:
@@ -277,14 +276,40 @@ async def _with_token(destination: Destination, deps: Deps) -> Destination:
     return replace(destination, credential=replace(credential, key=await deps.tokens.get(ask)))
 
 
+async def _in_bulk(
+    route: Route, destination: Destination, target: Target, job: Job, exchange: Exchange, *, deps: Deps
+) -> Outcome:
+    """Do what a call asks of a provider's files, batches or fine-tuning jobs; nothing else is tried after it."""
+    bulk, is_own = destination.provider.bulk, asks_own_identity(destination)
+    assert bulk is not None  # noqa: S101 -- the caller looked, for the type checker
+    try:
+        destination = await _with_token(destination, deps)
+        timeout_ms = job.timeout_ms if job.timeout_ms is not None else target.timeout_ms
+        facts = call_facts(destination, target, job)
+        done = await run_bulk(Run(route, destination, facts, bulk, job, exchange, deps, is_own, timeout_ms))
+    except ProviderRefused as refused:
+        body = orjson.dumps(_fault_body(destination.provider.id, refused.fault))
+        return Outcome(Answer(refused.status, body), AttemptResult(refused.status, final=True))
+    except GatewayError as error:
+        return Outcome(error_answer(error), AttemptResult(error.status, final=True), error)
+    return Outcome(done.answer, AttemptResult(done.answer.status, final=True), relay=done.relay)
+
+
 async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Outcome:
     """Make one upstream call and return its outcome; raises GatewayError for what never got an answer."""
     assert exchange.principal is not None  # noqa: S101 -- authenticated before any attempt, for the type checker
+    route = find_route(job.raw.method, job.raw.target) if job.raw is not None and job.raw.target else None
     destination = locate(
         step.target, job, exchange.principal, snapshot, denied=deps.holder.denied,
         headers=exchange.call.headers, providers=deps.providers, trusted_hosts=deps.trusted_hosts,
+        any_model=route is not None,
     )  # fmt: skip
     _note(exchange, destination, step.target)
+    if route is not None and destination.provider.bulk is not None:
+        return await _in_bulk(route, destination, step.target, job, exchange, deps=deps)
+    if route is not None:
+        # Only who translates such a call can tell its model otherwise than by its body.
+        check_model(destination.facts.model, destination.virtual_key, job)
     if destination.operation is not None and destination.operation.local is not None:
         return _answered_here(destination.operation.local, destination, exchange)
     destination = await _with_token(destination, deps)

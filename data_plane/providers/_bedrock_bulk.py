@@ -18,10 +18,10 @@ from data_plane.providers._aws_account import aws_region, sign_as_account
 from data_plane.providers._bedrock_tuning import BedrockTunings, job_name
 from data_plane.providers._bulk import (
     BATCHED,
-    BatchFacts,
-    Bulk,
     ENDED,
     JSON_TYPE,
+    BatchFacts,
+    Bulk,
     Place,
     Result,
     Results,
@@ -101,10 +101,7 @@ def _output(body: Json, store: S3, source: Place) -> Json:
     said = option(body, "output_data_config")
     config: dict[str, Any] = dict(mapping(mapping(said).get("s3OutputDataConfig") or said))
     address = said if isinstance(said, str) else config.get("s3Uri")
-    if address is None:
-        folder = folder_of(source)
-    else:
-        folder = place_named(store, address, "output_data_config")
+    folder = folder_of(source) if address is None else place_named(store, address, "output_data_config")
     config["s3Uri"] = address_of("s3", folder).rstrip("/") + "/"
     return {"s3OutputDataConfig": config}
 

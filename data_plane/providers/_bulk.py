@@ -1,4 +1,4 @@
-"""Files, batches and fine-tuning jobs of a provider whose own API for them is not OpenAI's: what it must be able to say.
+"""Files, batches and fine-tuning jobs of a provider whose own API for them is not OpenAI's: what it must say.
 
 A file is an object in a store of the caller's cloud account; a batch and a fine-tuning job read and write such objects.
 Everything here is pure: requests are made and answers are read, `pipeline/bulk` sends them.

@@ -7,7 +7,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Si
 import datetime as dt
 import re
 from email.utils import parsedate_to_datetime
-from html import unescape
+from html import escape, unescape
 from typing import Final
 from urllib.parse import quote, unquote, urlencode
 
@@ -113,7 +113,7 @@ class S3:
     def finish(self, place: Place, upload: str, receipts: list[str]) -> UpstreamRequest | None:
         """Return the request that makes an object of the parts."""
         parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{tag.replace('&', '&amp;').replace('<', '&lt;')}</ETag></Part>"
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
             for number, tag in enumerate(receipts, 1)
         )
         body = (

@@ -164,7 +164,7 @@ class Provider:
     `token` says how the credential is changed for a short-lived one, by a form or by an identity, which then stands in
     its place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
     headers that depend on the whole request, in place of `authorise`.  `is_custom`: an organisation added it, so its
-    address is checked as a custom host is.
+    address is checked as a custom host is.  `bulk` translates files, batches and fine-tuning jobs; None forwards them.
     """
 
     id: str

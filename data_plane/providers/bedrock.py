@@ -16,6 +16,7 @@ from data_plane.core.types import CallFacts, Json, UpstreamRequest
 from data_plane.providers import _invoke_embed, _invoke_image, _invoke_rerank
 from data_plane.providers._aws import EVENT_STREAM, EventStreamSplitter
 from data_plane.providers._aws_account import AWS_FIELDS, aws_identity, sign_as_account
+from data_plane.providers._bedrock_bulk import BULK, CONTROL, RUNTIME, STORAGE
 from data_plane.providers._claude_clouds import ON_BEDROCK
 from data_plane.providers._converse_answer import decode_answer, read_bedrock_fault
 from data_plane.providers._converse_request import encode_request
@@ -76,7 +77,7 @@ def _operation(path: Callable[[CallFacts], str], encode: Callable[..., Json], de
 PROVIDER = Provider(
     id=_ID,
     label="Amazon Bedrock",
-    base_url="https://bedrock-runtime.{aws_region}.amazonaws.com",
+    base_url=RUNTIME,
     authorise=bearer,
     operations={
         "chat": _operation(_converse_path, encode_request, decode_answer),
@@ -102,4 +103,6 @@ PROVIDER = Provider(
     chosen=ON_BEDROCK,
     token=_token,
     sign=_sign,
+    hosts=(CONTROL, STORAGE),
+    bulk=BULK,
 )

@@ -12,6 +12,7 @@ from data_plane.providers._gemini_embeddings import decode_embeddings, encode_co
 from data_plane.providers._gemini_stream import CandidateDecoder
 from data_plane.providers._google_auth import ACCOUNT, AUTH_TYPE, TOKEN_URL, google_token
 from data_plane.providers._openai_like import bearer, usage_of
+from data_plane.providers._vertex_bulk import BASE, BULK, STORAGE
 from data_plane.providers._vertex_chat import gemini_count, vertex_chat
 from data_plane.providers._vertex_models import Tongue, find_model
 from data_plane.providers.base import CredentialField, Operation, Provider
@@ -45,9 +46,7 @@ def _count_tokens(model: str) -> Operation | None:
 PROVIDER = Provider(
     id=_ID,
     label="Google Vertex AI",
-    base_url=(
-        "https://{vertex_region-}aiplatform.googleapis.com/v1/projects/{vertex_project_id}/locations/{vertex_region}"
-    ),
+    base_url=BASE,
     authorise=bearer,
     operations={
         "chat": vertex_chat(),
@@ -73,5 +72,6 @@ PROVIDER = Provider(
     lists_models=False,
     chosen={**ON_VERTEX, "count_tokens": _count_tokens},
     token=google_token,
-    hosts=(TOKEN_URL.removesuffix("/token"),),
+    hosts=(TOKEN_URL.removesuffix("/token"), STORAGE),
+    bulk=BULK,
 )

@@ -75,7 +75,8 @@ class LineEncoder:
     """Makes the provider's lines of OpenAI's.
 
     `model` is what the whole file is for when it `is_fixed`, whatever the lines say; else it is that of the first line,
-    and the others must have the same.  `allowed` raises for a model that the account may not call.  `purpose` "" is read off the first line.
+    and the others must have the same.  `allowed` raises for a model that the account may not call.  `purpose` "" is
+    read off the first line.
     """
 
     batches: Batches

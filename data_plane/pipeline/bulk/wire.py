@@ -37,7 +37,7 @@ class ProviderRefused(Exception):
     def __init__(self, status: int, fault: ProviderFault) -> None:
         super().__init__(fault.message)
         # A redirect says that the bucket is elsewhere; nothing is followed.
-        self.status = status if status >= 400 else 400
+        self.status = max(status, 400)
         self.fault = fault
 
 
