@@ -73,7 +73,8 @@ catalog: setup ## write shared/catalog/catalog.json from the providers
 	@mv shared/catalog/catalog.json.new shared/catalog/catalog.json
 
 bench: setup ## CPU and latency of the gateway beside a bare proxy
-	@exec $(WITH_SERVICES) $(RUN) tests.performance.bench
+	@$(WITH_SERVICES) $(RUN) tests.performance.bench
+	@exec $(RUN) tests.performance.translation
 
 soak: setup ## what slow streams, large bodies and slow readers do to the p99 of other requests
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.soak

@@ -51,9 +51,9 @@ def _put_forwarded(headers: dict[str, str], destination: Destination, target: Ta
             headers[name] = on_the_wire(caller[name])
 
 
-def _translated_headers(destination: Destination) -> dict[str, str]:
+def _translated_headers(destination: Destination, operation: Operation) -> dict[str, str]:
     provider, caller = destination.provider, destination.facts.headers
-    headers = {"content-type": "application/json", **provider.default_headers}
+    headers = {"content-type": "application/json", **provider.default_headers, **dict(operation.headers)}
     for name in provider.caller_headers:
         value = caller.get(wire.PREFIX + name) or caller.get(name)
         if value:
@@ -158,7 +158,7 @@ def upstream_request(
         )
     else:
         assert operation is not None  # noqa: S101 -- only what is forwarded has none
-        url, headers = operation.url_for(destination.base_url, facts), _translated_headers(destination)
+        url, headers = operation.url_for(destination.base_url, facts), _translated_headers(destination, operation)
         if operation.is_socket:
             url, body = _socket_url(url, operation, destination), b""
         elif operation.method == "GET":

@@ -1,7 +1,7 @@
 """Content on its way from a store to a caller: as it is, or with each line in OpenAI's words."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Self
 
 from data_plane.core.types import CallFacts, UpstreamBody
@@ -18,7 +18,7 @@ class ResultBody:
 
     def __init__(self, wire: Wire, first: UpstreamBody, others: Sequence[Place], headers: dict[str, str]) -> None:
         self.status = 200
-        self.headers = headers
+        self.headers: Mapping[str, str] = headers
         self._wire = wire
         self._current = first
         self._others = others
