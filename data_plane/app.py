@@ -12,7 +12,7 @@ from data_plane import settings
 from data_plane.batches.store import BatchStore
 from data_plane.core.duplex import SessionLimits
 from data_plane.core.identity import OwnIdentity
-from data_plane.http.keys import BATCHES, DEPS, METRICS, PAYLOADS
+from data_plane.http.keys import BATCHES, DEPS, METRICS, PAYLOADS, RELAY
 from data_plane.http.metrics import Metrics
 from data_plane.http.routes import add_routes
 from data_plane.pipeline.deps import Deps
@@ -27,6 +27,7 @@ from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Li
 from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.snapshot import Holder, build_snapshot
 from data_plane.sync.tables import blob_refs
+from data_plane.upstream.admin import AdminRelay
 from data_plane.upstream.client import UpstreamClient
 from data_plane.upstream.identity.identities import make_identities
 from data_plane.upstream.sockets import Sockets
@@ -43,7 +44,13 @@ log = structlog.get_logger(module=__name__)
 
 
 def build_app(
-    deps: Deps, payloads: PayloadStore, metrics: Metrics, max_body_bytes: int, batches: BatchStore | None = None
+    deps: Deps,
+    payloads: PayloadStore,
+    metrics: Metrics,
+    max_body_bytes: int,
+    *,
+    batches: BatchStore | None = None,
+    relay: AdminRelay | None = None,
 ) -> web.Application:
     """Return the application around `deps`; without `batches` it keeps no files and runs no batches of its own."""
     app = web.Application(client_max_size=max_body_bytes)
@@ -52,6 +59,8 @@ def build_app(
     app[PAYLOADS] = payloads
     if batches is not None:
         app[BATCHES] = batches
+    if relay is not None:
+        app[RELAY] = relay
     add_routes(app)
     return app
 
@@ -107,7 +116,10 @@ class Worker:
         )
         self._metrics = Metrics()
         self.batches = BatchStore(settings.BATCH_DIR, settings.BATCH_MAX_BYTES) if settings.BATCH_CONCURRENCY else None
-        self.app = build_app(self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES, self.batches)
+        self._relay = AdminRelay(settings.ADMIN_URL) if settings.ADMIN_URL else None
+        self.app = build_app(
+            self.deps, payloads, self._metrics, settings.MAX_BODY_BYTES, batches=self.batches, relay=self._relay
+        )
 
     def _activate(self, message: Activate) -> None:
         holder = self.deps.holder
@@ -193,3 +205,5 @@ class Worker:
         await self.deps.identities.close()
         await self.deps.sockets.close()
         await self.deps.client.close()
+        if self._relay is not None:
+            await self._relay.close()

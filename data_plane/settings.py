@@ -21,6 +21,11 @@ STATE_DIR: Final = _env.path(
 EDGE_URL: Final = _env.text(
     "GATEHOUSE_EDGE_URL", "http://127.0.0.1:8001", "Where the control plane's edge answers gateways."
 )
+ADMIN_URL: Final = _env.text(
+    "GATEHOUSE_ADMIN_URL", "",
+    "Control plane to which the gateway relays Admin API calls; empty: it relays none, and what it does not serve is a"
+    " provider's.",
+)  # fmt: skip
 ENROLMENT_TOKEN: Final = _env.text(
     "GATEHOUSE_ENROLMENT_TOKEN", "", "One-time token; needed only until this gateway has its identity.", secret=True
 )

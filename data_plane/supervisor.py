@@ -30,6 +30,7 @@ from shared.redact import Secret
 BACKLOG: Final = 1024
 ENROL_EVERY_S: Final = 1.0
 RESTART_S: Final = 0.5
+BATCH_START_S: Final = 3.0
 LAST_WORDS_S: Final = 1.0
 GRACE_S: Final = 5.0
 DRAIN_S: Final = 3.0
@@ -124,6 +125,9 @@ class Supervisor:
 
     async def keep(self, sock: socket.socket | None) -> None:
         """Run a worker on `sock` (None: one for batches), and another one whenever it ends, until stopping."""
+        if sock is None:
+            # Whoever waits for an answer comes before a batch, also while a gateway starts.
+            await asyncio.sleep(BATCH_START_S)
         while not self._stopping:
             ours, theirs = socket.socketpair()
             env, passed = os.environ | {LINK_FD: str(theirs.fileno())}, [theirs.fileno()]

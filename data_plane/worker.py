@@ -20,6 +20,8 @@ from data_plane.sync.link import Hello, Link
 KEEPALIVE_S = 75.0
 #: Configs come in headers; aiohttp's 8 KiB would refuse what the contract allows.
 MAX_HEADER_BYTES = 64 * 1024
+#: How far batches stand behind the workers that serve callers, where the processors are short.
+BATCH_NICE = 5
 
 #: glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX.  Left to itself glibc raises the first with the largest
 #: block that was freed, and after a burst of large bodies or of many streams their memory is never given back.
@@ -51,6 +53,7 @@ async def _batching(worker: Worker) -> Stop:
     """Begin to run batches; return how to end it."""
     if worker.batches is None:
         raise TypeError("this gateway runs no batches")
+    os.nice(BATCH_NICE)
     runner = BatchRunner(
         worker.batches,
         worker.deps,

@@ -1,6 +1,7 @@
 """The route table: one line per endpoint; what is not listed below `/v1` goes to the provider as it came."""
 
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -9,10 +10,13 @@ from data_plane.core.endpoint import ENDPOINTS, PROXY, UNIVERSAL
 from data_plane.http.batches import add_batch_routes
 from data_plane.http.files import add_file_routes
 from data_plane.http.health import health, livez, metrics, readyz
+from data_plane.http.keys import RELAY
 from data_plane.http.logs_api import read_body_kept_here
 from data_plane.http.models import list_models, read_model
+from data_plane.http.relay import relay
 from data_plane.http.serve import refusal, serve
 from data_plane.http.tokenize import add_tokenize_route
+from shared.admin import ADMIN_SEGMENTS
 from shared.errors import GatewayError, NotFound
 
 
@@ -48,6 +52,11 @@ async def _unknown(_request: web.Request) -> web.Response:
     return refusal(_UnknownRoute("Not Found"))
 
 
+async def _kept_or_relayed(request: web.Request) -> web.StreamResponse:
+    kept = await read_body_kept_here(request)
+    return await relay(request) if kept.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED} else kept
+
+
 def add_routes(app: web.Application) -> None:
     """Add every route; an unknown path is answered in JSON like everything else."""
     router = app.router
@@ -63,13 +72,16 @@ def add_routes(app: web.Application) -> None:
     router.add_post("/v1/universal", partial(serve, endpoint=UNIVERSAL))
     router.add_get("/v1/models", list_models, allow_head=False)
     router.add_get("/v1/models/{model:@.+}", read_model, allow_head=False)
-    router.add_get("/v1/logs/{id}", read_body_kept_here, allow_head=False)
+    relays = RELAY in app
+    router.add_get("/v1/logs/{id}", _kept_or_relayed if relays else read_body_kept_here, allow_head=False)
     router.add_get("/v1/health", health)
     add_file_routes(router)
     add_batch_routes(router)
     add_tokenize_route(router)
     for path in ("/v1/universal", "/v1/models", "/v1/health"):
         router.add_route("*", path, _wrong_method)
+    for name in ADMIN_SEGMENTS if relays else ():
+        router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", relay)
     for name in _OWN:
         router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", _unbuilt)
     for method in FORWARDED_METHODS:

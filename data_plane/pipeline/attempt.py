@@ -16,7 +16,8 @@ from data_plane.core.parts import unfolded
 from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody, UpstreamRequest
 from data_plane.pipeline.answer_headers import answer_headers
 from data_plane.pipeline.bulk.route import Route, find_route
-from data_plane.pipeline.bulk.run import ProviderRefused, Run, asks_own_identity, call_facts, run_bulk
+from data_plane.pipeline.bulk.run import Run, call_facts, check_identity_bound, run_bulk
+from data_plane.pipeline.bulk.wire import ProviderRefused
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
 from data_plane.pipeline.forward import RawRelay, path_below
@@ -280,13 +281,14 @@ async def _in_bulk(
     route: Route, destination: Destination, target: Target, job: Job, exchange: Exchange, *, deps: Deps
 ) -> Outcome:
     """Do what a call asks of a provider's files, batches or fine-tuning jobs; nothing else is tried after it."""
-    bulk, is_own = destination.provider.bulk, asks_own_identity(destination)
+    bulk = destination.provider.bulk
     assert bulk is not None  # noqa: S101 -- the caller looked, for the type checker
     try:
+        check_identity_bound(destination, bulk)
         destination = await _with_token(destination, deps)
         timeout_ms = job.timeout_ms if job.timeout_ms is not None else target.timeout_ms
         facts = call_facts(destination, target, job)
-        done = await run_bulk(Run(route, destination, facts, bulk, job, exchange, deps, is_own, timeout_ms))
+        done = await run_bulk(Run(route, destination, facts, bulk, job, exchange, deps, timeout_ms))
     except ProviderRefused as refused:
         body = orjson.dumps(_fault_body(destination.provider.id, refused.fault))
         return Outcome(Answer(refused.status, body), AttemptResult(refused.status, final=True))

@@ -40,7 +40,9 @@ def _output(answer: Json, provider: str) -> Any:
     if status != _DONE:
         named = isinstance(status, str) and status.isalpha()
         raise UpstreamInvalid(
-            f"{provider} error: the prediction ended as {status}." if named else f"Invalid response received from {provider}."
+            f"{provider} error: the prediction ended as {status}."
+            if named
+            else f"Invalid response received from {provider}."
         )
     return answer.get("output")
 

@@ -111,9 +111,9 @@ class Operation:
     object).  `framing` is how its streams are cut and written.  `passes_through`: requests and answers are OpenAI's
     own, so that a call may be sent on unread, and `encode` hands on members that it does not know without looking into
     them: they may be `msgspec.Raw`.  `binary`: a successful answer is no JSON, and is relayed as it is; `text_too`: if
-    it is none.  `local` answers without asking anybody.  `headers` go
-    out with this operation only, unless the caller sends its own.  `is_socket`: a WebSocket is opened at `path` with what
-    `encode` returns as the parameters of its address, and `decoder` reads along what the provider says.
+    it is none.  `local` answers without asking anybody.  `headers` go out with this operation only, unless the caller
+    sends its own.  `is_socket`: a WebSocket is opened at `path` with what `encode` returns as the parameters of its
+    address, and `decoder` reads along what the provider says.
     """
 
     path: str | Callable[[CallFacts], str]

@@ -215,6 +215,7 @@ def _gateway_environment(layout: Layout, ports: Ports, demo: Mapping[str, str | 
         "GATEHOUSE_GATEWAY_PORT": str(ports.gateway),
         "GATEHOUSE_GATEWAY_STATE_DIR": str(layout.home / "gateway"),
         "GATEHOUSE_EDGE_URL": ports.edge_url,
+        "GATEHOUSE_ADMIN_URL": ports.control_url,
         # There is nobody to spare on one machine, and whoever restarts the control plane wants to go on at once.
         "GATEHOUSE_MAX_BACKOFF_S": os.environ.get("GATEHOUSE_MAX_BACKOFF_S") or "1",
         "GATEHOUSE_ENROLMENT_TOKEN": demo.get("enrolment_token") or "",

@@ -20,6 +20,7 @@ MAY_REVEAL = {
     "data_plane/providers/_azure.py": "puts the provider key into the upstream header",
     "data_plane/providers/_google_auth.py": "signs a claim with a service account's key",
     "data_plane/providers/_oauth.py": "puts an application's secret into the form that gets a token",
+    "data_plane/providers/_oci_sign.py": "signs a request with an account's key",
     "data_plane/providers/_openai_like.py": "puts the provider key into the upstream header",
     "data_plane/sync/enrol.py": "sends the one-time enrolment token to the control plane",
     "data_plane/upstream/identity/azure.py": "changes a machine's token for one of an application that trusts it",

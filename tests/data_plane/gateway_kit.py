@@ -82,7 +82,7 @@ def at(*fakes, **changes):
 @asynccontextmanager
 async def gateway(
     tmp_path, *, snapshot=None, propagation_wait_s=0.0, max_body=1024 * 1024, draw=lambda: 0.0, variables=None,
-    own_identity="saved", sockets=None, session_limits=None, batches=None, **sections
+    own_identity="saved", sockets=None, session_limits=None, batches=None, relay=None, **sections
 ):  # fmt: skip
     """Run a gateway on `snapshot`, or on one of `sections`; None as `snapshot` and no sections is the usual one.
 
@@ -97,7 +97,9 @@ async def gateway(
         gateway="gw-test", propagation_wait_s=propagation_wait_s, draw=draw, sockets=sockets or Sockets(TRUSTED),
         session_limits=session_limits or SessionLimits(),
     )  # fmt: skip
-    app = build_app(deps, PayloadStore(tmp_path / "payloads"), Metrics(CollectorRegistry()), max_body, batches)
+    app = build_app(
+        deps, PayloadStore(tmp_path / "payloads"), Metrics(CollectorRegistry()), max_body, batches=batches, relay=relay
+    )
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, max_line_size=65536, max_field_size=65536)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

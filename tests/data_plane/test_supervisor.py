@@ -361,7 +361,7 @@ async def test_a_gateway_gets_newer_revisions_from_its_control_plane(start, tmp_
     async with serving(edge) as url:
         gateway = await start(tmp_path / "online", ready=503, GATEHOUSE_EDGE_URL=url)
         await edge.publish(1, **at(fake))
-        await until(lambda: edge.last and edge.last.state == "ACTIVE" and edge.last.workers == 3, 15)
+        await until(lambda: edge.last and edge.last.state == "ACTIVE" and edge.last.workers >= 2, 15)
         assert (await gateway.chat(session))[0] == 200
         await edge.publish(2, head={"revoked": [f"k:{kit.KEY_ID}"]}, **at(fake))
         await until(lambda: edge.last.active.seq == 2, 15)

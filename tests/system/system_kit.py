@@ -187,6 +187,7 @@ class System:
             "GATEHOUSE_GATEWAY_STATE_DIR": str(self.state),
             "GATEHOUSE_GATEWAY_WORKERS": "2",
             "GATEHOUSE_EDGE_URL": self.edge_url,
+            "GATEHOUSE_ADMIN_URL": self.control,
             "GATEHOUSE_ENROLMENT_TOKEN": self.demo["enrolment_token"] or "",
             "GATEHOUSE_ROOT_SHA256": self.demo["root_sha256"],
             "GATEHOUSE_SHUTDOWN_S": "5",

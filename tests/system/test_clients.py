@@ -102,6 +102,24 @@ def test_the_portkey_sdk_administers_and_calls_what_it_made(system, portkey):
     made_by.virtual_keys.delete(slug=virtual_key.slug)
 
 
+def test_one_base_url_does_administration_and_inference(system, portkey):
+    gateway = f"{system.gateway}/v1"
+    admin = portkey(api_key=system.admin_key, base_url=gateway)
+    made = admin.virtual_keys.create(
+        name="By one URL",
+        provider="openai",
+        key="demo-key",
+        workspace_id=system.demo["workspace_id"],
+        custom_host=system.provider,
+    )
+    listed = fetch(f"{gateway}/virtual-keys", key=system.admin_key)[1]
+    assert made.slug in [row["slug"] for row in listed["data"]]
+    answer = portkey(api_key=system.key, base_url=gateway, virtual_key=made.slug).chat.completions.create(
+        model="gpt-4o", messages=CHAT
+    )
+    assert "Hello there" in answer.choices[0].message.content
+
+
 def test_a_new_object_works_in_the_very_next_request(system):
     for number in range(5):
         key = system.new_key(f"fresh-{number}")
@@ -175,10 +193,11 @@ def test_the_anthropic_sdk_streams_and_the_record_has_the_whole_message(system, 
     assert (final.stop_reason, final.usage.input_tokens > 0) == ("end_turn", True)
 
     def stored():
+        # A record arrives before its bodies, which travel apart.
         status, body, _ = fetch(f"{system.control}/v1/logs/{record_id}", key=system.admin_key)
-        return body if status == 200 else None
+        return body if status == 200 and body["response"]["body"] is not None else None
 
-    record = wait_for(stored, "the record is stored")
+    record = wait_for(stored, "the record and its bodies are stored")
     assert text in json.dumps(record)
 
 

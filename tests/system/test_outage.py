@@ -3,7 +3,7 @@
 import threading
 import time
 
-from tests.system.system_kit import wait_for
+from tests.system.system_kit import fetch, wait_for
 
 
 def test_requests_flow_and_a_restarted_gateway_serves_new_keys_without_the_control_plane(system):
@@ -13,6 +13,8 @@ def test_requests_flow_and_a_restarted_gateway_serves_new_keys_without_the_contr
         system.kill_control_plane()
         before = [system.chat() for _ in range(100)]
         assert {status for status, _, _ in before} == {200}
+        status, told, _ = fetch(f"{system.gateway}/v1/configs", key=system.admin_key)
+        assert (status, told["data"]["errorCode"]) == (503, "AB04")
         system.programs["gateway"].kill()
         began = time.monotonic()
         system.start("gateway")

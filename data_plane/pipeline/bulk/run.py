@@ -24,7 +24,7 @@ from data_plane.core.types import Answer, CallFacts, FormField, Json
 from data_plane.pipeline.bulk import lines
 from data_plane.pipeline.bulk.relay import ResultBody
 from data_plane.pipeline.bulk.route import BATCHES, FILES, TUNINGS, Route
-from data_plane.pipeline.bulk.wire import ProviderRefused, Sending, Wire, read_object
+from data_plane.pipeline.bulk.wire import Sending, Wire, read_object
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.forward import RawRelay
 from data_plane.pipeline.target import Destination
@@ -32,6 +32,7 @@ from data_plane.providers._bulk import (
     BATCHED,
     Bulk,
     Place,
+    Store,
     Stored,
     Work,
     encoded_id,
@@ -85,7 +86,6 @@ class Run:
     job: Job
     exchange: Exchange
     deps: Deps
-    is_own_identity: bool
     timeout_ms: int | None
     _sending: Sending | None = None
 
@@ -98,14 +98,8 @@ class Run:
     # what may be done
 
     def bound_bucket(self, wire: Wire) -> str | None:
-        """Return the only bucket that the account is good for; raises Forbidden where it must say one."""
-        row = self.destination.virtual_key
-        bound = row.settings.get(wire.store.settings[0]) if row is not None else None
-        if self.is_own_identity and not bound:
-            raise Forbidden(
-                f"An account that calls by the gateway's own identity must say its bucket ({wire.store.settings[0]})."
-            )
-        return str(bound) if bound else None
+        """Return the only bucket that the account is good for, None where it does not say."""
+        return _bound(self.destination, wire.store)
 
     def check_bucket(self, place: Place, wire: Wire) -> Place:
         """Return the place; raises Forbidden for one outside of the account's bucket."""
@@ -425,11 +419,20 @@ _DO: Final[Mapping[tuple[str, str], Callable[[Run], Awaitable[Done]]]] = {
 }
 
 
-def asks_own_identity(destination: Destination) -> bool:
-    """Return whether an account calls by the gateway's own identity; asked before it was given a token."""
-    provider = destination.provider
-    ask: Any = provider.token(destination.credential.key, destination.facts) if provider.token is not None else None
-    return isinstance(ask, IdentityAsk) and ask.is_own
+def _bound(destination: Destination, store: Store) -> str | None:
+    row = destination.virtual_key
+    bound = row.settings.get(store.settings[0]) if row is not None else None
+    return str(bound) if bound else None
+
+
+def check_identity_bound(destination: Destination, bulk: Bulk) -> None:
+    """Raise Forbidden for an account on the gateway's own identity that says no bucket; asked before it has a token."""
+    provider, key, facts = destination.provider, destination.credential.key, destination.facts
+    ask: Any = provider.token(key, facts) if provider.token is not None else None
+    store = bulk.store(destination.base_url, facts)
+    if isinstance(ask, IdentityAsk) and ask.is_own and _bound(destination, store) is None:
+        setting = store.settings[0]
+        raise Forbidden(f"An account that calls by the gateway's own identity must say its {setting}.", path=setting)
 
 
 async def run_bulk(run: Run) -> Done:
@@ -439,6 +442,3 @@ async def run_bulk(run: Run) -> Done:
         raise Unsupported(f"{run.destination.provider.id} has no {run.route.action} of a {run.route.kind} job.")
     run.exchange.job = replace(run.job, operation=run.route.kind)
     return await do(run)
-
-
-__all__ = ["ASKED", "Done", "ProviderRefused", "Run", "asks_own_identity", "call_facts", "run_bulk"]

@@ -1,9 +1,12 @@
 """What is peculiar to Hugging Face: a router or an endpoint of one's own, and models that are still loading."""
 
+import orjson
 import pytest
 
 from data_plane.core.types import CallFacts
 from data_plane.providers.registry import load_providers
+from tests.data_plane.gateway_kit import gateway
+from tests.fakes.provider import FakeProvider, Reply
 
 PROVIDER = load_providers()["huggingface"]
 FACTS = CallFacts("org/m", False, True, {}, {})
@@ -47,3 +50,41 @@ def test_an_error_is_a_sentence_with_its_type(name, body, message, kind):
 def test_vectors_come_without_an_object_around_them():
     made = PROVIDER.operations["embed"].decode_binary(b"[[0.5]]", "application/json", FACTS)
     assert made["data"] == [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+
+
+# through a gateway
+
+
+async def call(tmp_path, reply, body, path, **headers):
+    """Make a call with a key of the caller's own; return (status, answer, what was asked, record)."""
+    async with FakeProvider([reply]) as fake, gateway(tmp_path) as gw:
+        said = {"x-portkey-provider": "huggingface", "authorization": "Bearer hf-key", **headers}
+        said["x-portkey-custom-host"] = f"{fake.origin}/v1"
+        status, answered, _ = await gw.send(body, said, path=path)
+        return status, orjson.loads(answered), fake.seen[0], gw.recorded.last
+
+
+async def test_an_array_of_vectors_reaches_the_caller_as_a_list(tmp_path):
+    body = {"model": "org/m", "input": ["a", "b"], "encoding_format": "base64"}
+    status, answered, seen, record = await call(
+        tmp_path, Reply(json=[[0.5], [1.0]]), body, "/v1/embeddings", **{"x-wait-for-model": "true"}
+    )
+    assert (status, seen.path, seen.json) == (
+        200, "/hf-inference/models/org/m/pipeline/feature-extraction", {"inputs": ["a", "b"]},
+    )  # fmt: skip
+    assert seen.headers["x-wait-for-model"] == "true"
+    assert [row["embedding"] for row in answered["data"]] == ["AAAAPw==", "AACAPw=="]
+    assert (record.tok_in > 0, record.usage_source) == (True, "estimated")
+
+
+async def test_an_array_of_something_else_is_a_fault_of_the_provider(tmp_path):
+    body = {"model": "org/m", "input": "a"}
+    status, answered, _, _ = await call(tmp_path, Reply(json=[["x"]]), body, "/v1/embeddings")
+    assert (status, answered["error"]["code"]) == (502, "upstream_invalid")
+
+
+async def test_the_tokens_of_a_forwarded_chat_are_counted_beside_the_version(tmp_path):
+    answer = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    body = {"model": "org/m", "messages": []}
+    _, _, seen, record = await call(tmp_path, Reply(json=answer), body, "/v1/proxy/chat/completions")
+    assert (seen.path, record.tok_in, record.tok_out) == ("/v1/chat/completions", 3, 2)
