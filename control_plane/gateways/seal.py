@@ -13,9 +13,10 @@ from django.db import connection
 from django.db.models import Q
 from django.dispatch import receiver
 
+from control_plane.core.sealed import SecretUnreadable
 from control_plane.gateways.models import GatewayGroup, SealedSecret
 from control_plane.vault.models import VaultSecret
-from control_plane.vault.services import Opened, SecretUnreadable, open_secret, secret_stored
+from control_plane.vault.services import Opened, open_secret, secret_stored
 from shared.crypto.sealing import SealedTo, seal
 from shared.schema.rows import SealedPlaintext
 

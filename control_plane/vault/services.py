@@ -5,16 +5,15 @@ refused.  `secret_stored` is sent inside the transaction that writes a credentia
 groups then, and nothing else needs the plain text again.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
+from cryptography.fernet import InvalidToken
 from django.db import transaction
 from django.dispatch import Signal
 
+from control_plane.core.sealed import SecretUnreadable, box, current_key_id
 from control_plane.vault.models import VaultSecret
 from shared.redact import Secret, mask
 
@@ -22,10 +21,6 @@ from shared.redact import Secret, mask
 secret_stored: Final = Signal()
 
 ROTATION_BATCH: Final = 200
-
-
-class SecretUnreadable(RuntimeError):
-    """A stored credential cannot be decrypted, or it is not the one that its row names."""
 
 
 class _Plaintext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,24 +39,11 @@ class Opened(NamedTuple):
     settings: Mapping[str, Secret] = {}
 
 
-def _keys() -> list[str]:
-    return list(settings.FERNET_KEYS)
-
-
-def _box() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in _keys()])
-
-
-def current_key_id() -> str:
-    """Return the name of the key that encrypts now: a digest, which tells nothing of the key."""
-    return hashlib.sha256(b"gatehouse key id\x00" + _keys()[0].encode()).hexdigest()[:16]
-
-
 def _encrypt(vault_secret: VaultSecret, opened: Opened) -> None:
     settings = {name: value.reveal() for name, value in opened.settings.items()}
     shown = opened.key.reveal()
     plain = _Plaintext(str(vault_secret.pk), vault_secret.version, shown, opened.hosts, settings)
-    vault_secret.ciphertext = _box().encrypt(msgspec.json.encode(plain)).decode()
+    vault_secret.ciphertext = box().encrypt(msgspec.json.encode(plain)).decode()
     vault_secret.key_id = current_key_id()
     vault_secret.masked = mask(shown or next(iter(settings.values()), ""))
 
@@ -101,7 +83,7 @@ def open_secret(vault_secret: VaultSecret) -> Opened:
     Raises SecretUnreadable when no configured key decrypts it, or when it belongs to another row or version.
     """
     try:
-        raw = _box().decrypt(vault_secret.ciphertext)
+        raw = box().decrypt(vault_secret.ciphertext)
         plain = msgspec.json.decode(raw, type=_Plaintext)
     except (InvalidToken, msgspec.DecodeError):
         raise SecretUnreadable(f"secret {vault_secret.pk} cannot be decrypted with the configured keys") from None

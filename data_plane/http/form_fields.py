@@ -1,6 +1,7 @@
 """A form whose fields are read while they arrive, so that a file in it may be larger than the memory."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -66,13 +67,14 @@ class FormFields:
         """Yield the fields in their order; what is left of one is skipped when the next is asked for."""
         with _readable():
             reader = await self._request.multipart()
-        for _ in range(MAX_FIELDS + 1):
+        for count in itertools.count():
             with _readable():
                 async with asyncio.timeout(self.silence_s):
                     part = await reader.next()
             if part is None:
                 return
-            if not isinstance(part, BodyPartReader) or not part.name:
-                break
+            if not isinstance(part, BodyPartReader) or not part.name or count >= MAX_FIELDS:
+                raise BadRequest(
+                    f"The form must have plain, named fields, and at most {MAX_FIELDS} of them.", path="body"
+                )
             yield _Field(part, self)
-        raise BadRequest(f"The form must have plain, named fields, and at most {MAX_FIELDS} of them.", path="body")

@@ -65,7 +65,7 @@ def _named(facts: CallFacts) -> tuple[str, str]:
     kind = "deployments" if name.startswith(_DEPLOYMENTS) else "models"
     owner, slash, rest = name.removeprefix(_DEPLOYMENTS).partition("/")
     bare, _, version = rest.partition(":")
-    if not slash or version:
+    if (not slash and kind == "models") or version:
         if name.strip(".:") == "":
             raise BadRequest("model must name a model.", path="model")
         return "", version or name
@@ -103,7 +103,7 @@ def _put_prompt(given: Json, messages: list[Message], provider: str) -> None:
             raise Unsupported(f"{provider} does not support tools.", path=message.path)
     if not turns:
         raise wrong("messages", "must hold a question.")
-    put_if(given, "system_prompt", "\n\n".join(text for text in system if text))
+    put_if(given, "system_prompt", "\n\n".join(text for text in system if text) or None)
     if len(turns) == 1:
         given["prompt"] = turns[0][1]
         return

@@ -53,3 +53,12 @@ def test_the_host_of_a_custom_provider_is_that_of_its_organisation():
 def test_an_address_that_may_not_be_used_is_refused_with_the_name_of_its_field():
     with pytest.raises(Invalid, match="base_url: must not hold credentials"):
         checked_address("https://user:word@acme.example", "base_url")
+
+
+def test_a_key_may_be_sent_to_the_services_of_its_cloud_that_the_account_says_enough_for():
+    assert allowed_hosts("bedrock", {"aws_region": "eu-west-1"}) == (
+        "bedrock-runtime.eu-west-1.amazonaws.com", "bedrock.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com",
+    )  # fmt: skip
+    assert allowed_hosts("bedrock", {"custom_host": "https://own.example"}) == ("own.example",)
+    vertex = allowed_hosts("vertex-ai", {"vertex_region": "global", "vertex_project_id": "p"})
+    assert vertex == ("aiplatform.googleapis.com", "oauth2.googleapis.com", "storage.googleapis.com")

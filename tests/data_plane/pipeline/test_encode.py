@@ -44,7 +44,7 @@ def made(
         raw=raw,
     )
     facts = CallFacts(model, False, True, caller or {}, {})
-    found = None if operation is None else OPENAI.operations[operation]
+    found = None if operation is None else provider.operations[operation]
     place = Destination(
         provider,
         found,
@@ -164,3 +164,12 @@ def test_a_provider_that_signs_whole_requests_is_authorised_by_its_signature_onl
     request = made(provider=replace(OPENAI, sign=sign))
     assert request.headers["x-signature"] == f"{len(request.body)} by sk-sentinel"
     assert "authorization" not in request.headers
+
+
+def test_an_operations_headers_go_out_with_it_only_and_the_callers_own_win():
+    chat = replace(OPENAI.operations["chat"], headers=(("prefer", "wait"),))
+    provider = replace(OPENAI, operations={**OPENAI.operations, "chat": chat}, caller_headers=("prefer",))
+    raw = Raw("POST", "/v1/proxy/predictions", b"{}")
+    assert made(provider=provider).headers["prefer"] == "wait"
+    assert made(provider=provider, caller={"prefer": "wait=5"}).headers["prefer"] == "wait=5"
+    assert "prefer" not in made(provider=provider, raw=raw, operation=None).headers

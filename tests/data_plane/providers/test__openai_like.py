@@ -5,7 +5,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from data_plane.core.types import NO_USAGE, Usage
-from data_plane.providers._openai_like import MAX_SENTENCE_CHARS, bearer, chat, read_fault, read_usage
+from data_plane.providers._openai_like import MAX_SENTENCE_CHARS, bearer, chat, key_in, read_fault, read_usage
 from shared.errors import UpstreamBroken, UpstreamInvalid
 from shared.redact import Secret
 
@@ -32,6 +32,12 @@ def test_the_key_is_written_as_a_bearer_token():
     headers = {}
     bearer(Secret("sk-1"), headers)
     assert headers == {"authorization": "Bearer sk-1"}
+
+
+def test_a_key_may_have_a_header_of_its_own():
+    headers = {}
+    key_in("x-own")(Secret("sk-1"), headers)
+    assert headers == {"x-own": "sk-1"}
 
 
 class TestEncode:

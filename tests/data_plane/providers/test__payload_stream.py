@@ -1,5 +1,7 @@
 """Are a container's words found inside an endpoint's?"""
 
+import itertools
+
 import orjson
 import pytest
 from hypothesis import given
@@ -17,9 +19,7 @@ LINES = b"\n".join(CHUNKS)
 
 def parts(inner, cuts):
     places = [0, *sorted(cuts), len(inner)]
-    return b"".join(
-        aws.event("PayloadPart", inner[start:end]) for start, end in zip(places, places[1:], strict=False)
-    )
+    return b"".join(aws.event("PayloadPart", inner[start:end]) for start, end in itertools.pairwise(places))
 
 
 @pytest.mark.parametrize("inner", [SSE, LINES], ids=["events", "lines"])

@@ -125,7 +125,10 @@ async def test_an_exception_inside_a_stream_is_told_behind_what_came_before(tmp_
 
 
 async def test_an_error_of_the_container_keeps_its_sentence_and_hides_the_account(tmp_path):
-    told = {"Message": "Received client error (400) from primary ... in account 123456789012", "OriginalMessage": '{"error":"bad"}'}
+    told = {
+        "Message": "Received client error (400) from primary ... in account 123456789012",
+        "OriginalMessage": '{"error":"bad"}',
+    }
     status, answered, _, _, _ = await through(tmp_path, Reply(424, json=told))
     assert (status, orjson.loads(answered)["error"]["message"]) == (424, "sagemaker error: bad")
     assert b"123456789012" not in answered

@@ -1,0 +1,122 @@
+"""Who belongs to an organisation, in which role, and how does somebody leave?
+
+An owner is changed or removed by an owner only, and the last one by nobody.  API keys and sessions of whoever leaves
+end in the same transaction: keys by those who listen to `member_removed`.
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.dispatch import Signal
+
+from control_plane.accounts import sign_ins
+from control_plane.core import audit
+from control_plane.core.errors import Denied, Invalid
+from control_plane.core.fields import iso
+from control_plane.core.principal import Principal
+from control_plane.core.scopes import ALL_SCOPES, OF_KEY_TYPE
+from control_plane.orgs.models import DepartedMember, Membership, Organisation, WorkspaceMembership
+
+Json = dict[str, Any]
+
+#: Sent with `actor` and `membership`, inside the transaction that removes somebody.
+member_removed: Final = Signal()
+
+
+def user_json(membership: Membership) -> Json:
+    """Return a person of an organisation as the API shows them."""
+    user = membership.user
+    joined = WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id)
+    return {
+        "object": "user",
+        "id": str(user.pk),
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "role": membership.role,
+        "email": user.email,
+        "created_at": iso(membership.created_at),
+        "last_updated_at": iso(user.last_updated_at),
+        "workspace_ids": [str(each) for each in joined.values_list("workspace_id", flat=True)],
+    }
+
+
+def is_owner(actor: Principal) -> bool:
+    """Return whether an actor has the powers of an owner: a person who is one, or the system.  No API key has."""
+    if actor.kind == "system":
+        return True
+    return (
+        actor.kind == "user"
+        and Membership.objects.filter(
+            organisation_id=actor.organisation_id, user_id=actor.user_id, role="owner"
+        ).exists()
+    )
+
+
+def refuse_role(actor: Principal, role: str) -> None:
+    """Raise Denied when `actor` may not make somebody `role`: nobody gives more than they have."""
+    if role == "owner" and not is_owner(actor):
+        raise Denied("Only an owner can make somebody an owner.")
+    holdable = OF_KEY_TYPE[actor.key_type] if actor.key_type else ALL_SCOPES
+    if role == "admin" and holdable - actor.scopes:
+        raise Denied("You cannot make somebody an admin: an admin may do more than you.")
+
+
+def _refuse_for_owners(actor: Principal, membership: Membership) -> None:
+    """Raise Denied or Invalid when `membership` is an owner's and must stay; the organisation's row is locked."""
+    if membership.role != "owner":
+        return
+    if not is_owner(actor):
+        raise Denied("Only an owner can change or remove an owner.")
+    owners = Membership.objects.filter(
+        organisation_id=membership.organisation_id, role="owner", user__is_active=True
+    ).exclude(pk=membership.pk)
+    if not owners.exists():
+        raise Invalid("The last owner of an organisation stays: make somebody else an owner first.")
+
+
+def _locked(membership: Membership) -> Membership:
+    """Return the row as it is now; the organisation is locked, so that two cannot remove each other's last owner."""
+    Organisation.objects.select_for_update().get(pk=membership.organisation_id)
+    return Membership.objects.select_related("user").get(pk=membership.pk)
+
+
+@transaction.atomic
+def change_role(actor: Principal, membership: Membership, role: str) -> Membership:
+    """Give a person another role in the organisation.
+
+    Raises Denied when the actor may not give that role or change that person, Invalid for the last owner.
+    """
+    membership = _locked(membership)
+    if role == membership.role:
+        return membership
+    refuse_role(actor, role)
+    _refuse_for_owners(actor, membership)
+    before = user_json(membership)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    audit.record(actor, "update", membership.user, before=before, after=user_json(membership))
+    return membership
+
+
+@transaction.atomic
+def remove_member(actor: Principal, membership: Membership) -> None:
+    """Take a person out of the organisation and all its workspaces; their API keys and sessions end.
+
+    Raises Denied when the actor may not, Invalid for the last owner.
+    """
+    membership = _locked(membership)
+    _refuse_for_owners(actor, membership)
+    user = membership.user
+    audit.record(actor, "delete", user, before=user_json(membership))
+    # While they still belong to it, so that the trail tells of it.
+    sign_ins.end_all(user, by_system=True)
+    WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id).delete()
+    member_removed.send(sender=Membership, actor=actor, membership=membership)
+    DepartedMember.objects.get_or_create(organisation_id=membership.organisation_id, user=user)
+    membership.delete()
+
+
+def membership_of(organisation_id: UUID, user_id: UUID) -> Membership | None:
+    """Return a person's membership of an organisation."""
+    return Membership.objects.filter(organisation_id=organisation_id, user_id=user_id).first()
