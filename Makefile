@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up organisation test test-fast lint fmt lock env catalog bench soak clean
+.PHONY: help setup up organisation test test-fast lint fmt lock env catalog openapi bench soak clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ env: setup ## write deploy/env.example from the settings
 catalog: setup ## write shared/catalog/catalog.json from the providers
 	@$(RUN) data_plane catalog > shared/catalog/catalog.json.new
 	@mv shared/catalog/catalog.json.new shared/catalog/catalog.json
+
+openapi: setup ## write control_plane/openapi.json from the resources of the Admin API
+	@$(BIN)/python manage.py write_openapi
 
 bench: setup ## CPU and latency of the gateway beside a bare proxy
 	@$(WITH_SERVICES) $(RUN) tests.performance.bench

@@ -4,10 +4,11 @@ Importing this does no I/O and needs no variable, so that linters and migrations
 refused by `core/checks.py` when a process starts.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from shared.env import Env
+from shared.env import Env, SettingInvalid
 from shared.hosts import trusted_hosts
 
 env = Env("control_plane.settings")
@@ -26,6 +27,13 @@ def _database(url: str) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"connect_timeout": 5},
     }
+
+
+def _networks(name: str, words: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(word, strict=False) for word in words)
+    except ValueError as fault:
+        raise SettingInvalid(f"{name}: {fault}") from None
 
 
 DATABASE_URL = env.text(
@@ -64,6 +72,25 @@ TRUSTED_CUSTOM_HOSTS = trusted_hosts(
     or None,
     production=ENVIRONMENT != "development",
 )
+TRUSTED_PROXIES = _networks(
+    "GATEHOUSE_TRUSTED_PROXIES",
+    env.words(
+        "GATEHOUSE_TRUSTED_PROXIES",
+        "",
+        "Networks of proxies and gateways before the control plane, whose x-forwarded-for names the caller; "
+        "comma-separated, such as 10.0.0.0/8.",
+    ),
+)
+DNS_SERVERS = env.words(
+    "GATEHOUSE_DNS_SERVERS", "", "Name servers, address or address:port, that verify domains; unset, the system's."
+)
+MAIL_URL = env.text(
+    "GATEHOUSE_MAIL_URL",
+    "",
+    "Mail server: smtp+tls://user:password@host:587 (STARTTLS), smtps://... (TLS), smtp://... (plain); unset, none.",
+    secret=True,
+)
+DEFAULT_FROM_EMAIL = env.text("GATEHOUSE_MAIL_FROM", "gatehouse@localhost", "Sender of e-mails.")
 DEBUG = env.boolean("GATEHOUSE_DEBUG", default=False, meaning="Django's debug pages; never in production.")
 LOG_LEVEL = env.text("GATEHOUSE_LOG_LEVEL", "info", "Least severe log event: debug, info, warning or error.")
 
@@ -108,6 +135,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "control_plane.accounts.middleware.SignIns",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -164,6 +192,15 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+
+_MAIL: Final = urlsplit(MAIL_URL)
+EMAIL_HOST = _MAIL.hostname or ""
+EMAIL_PORT = _MAIL.port or {"smtps": 465, "smtp+tls": 587}.get(_MAIL.scheme, 25)
+EMAIL_HOST_USER = unquote(_MAIL.username or "")
+EMAIL_HOST_PASSWORD = unquote(_MAIL.password or "")
+EMAIL_USE_TLS = _MAIL.scheme == "smtp+tls"
+EMAIL_USE_SSL = _MAIL.scheme == "smtps"
+EMAIL_TIMEOUT = 10
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"

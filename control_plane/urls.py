@@ -6,6 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 from django.views.decorators.http import require_safe
 
+from control_plane.core.openapi import document
 from control_plane.core.resources import build_router
 from shared.version import VERSION
 
@@ -27,9 +28,16 @@ def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "success", "version": VERSION})
 
 
+@require_safe
+def openapi(request: HttpRequest) -> JsonResponse:
+    """Answer what the Admin API offers, as an OpenAPI document."""
+    return JsonResponse(document())
+
+
 urlpatterns = [
     path("healthz", live),
     path("readyz", ready),
+    path("v1/openapi.json", openapi),
     path("v1/", include(build_router().urls)),
     path("", include("control_plane.ui.urls")),
 ]

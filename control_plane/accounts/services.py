@@ -12,7 +12,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from control_plane.accounts.models import SetupLink, User, normal_email
+from control_plane.accounts import sign_ins
+from control_plane.accounts.events import tell
+from control_plane.accounts.models import SetupLink, SignIn, User, normal_email
 from control_plane.core.showing import shown_once
 from shared.redact import Secret
 
@@ -64,7 +66,19 @@ def redeem_setup_token(token: str) -> User | None:
     return SetupLink.objects.select_related("user").get(token_hash=_hash(token)).user
 
 
-def set_password(user: User, password: str) -> None:
-    """Give `user` a new password, which the caller has validated; their other sessions end."""
+@transaction.atomic
+def set_password(user: User, password: str, *, but: SignIn | None = None) -> None:
+    """Give `user` a new password, which the caller has validated; their sign-ins end, save `but`."""
     user.set_password(password)
     user.save(update_fields=["password", "last_updated_at"])
+    tell(user, "update", user, after={"password_changed": True})
+    sign_ins.end_all(user, but=but)
+
+
+@transaction.atomic
+def forget_password(user: User) -> None:
+    """Take the password of `user` away, and end their sign-ins."""
+    user.set_unusable_password()
+    user.save(update_fields=["password", "last_updated_at"])
+    tell(user, "update", user, after={"password_removed": True}, by_system=True)
+    sign_ins.end_all(user, by_system=True)

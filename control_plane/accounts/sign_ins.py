@@ -97,6 +97,14 @@ def check(request: HttpRequest) -> bool:
     return True
 
 
+def note_second_factor(request: HttpRequest) -> None:
+    """Note that the person of this browser has just given a code of their second factor."""
+    row = current(request)
+    if row is not None and row.method != SSO:
+        row.method = CODE
+        row.save(update_fields=["method"])
+
+
 def of_user(user: User) -> QuerySet[SignIn]:
     """Return where a person is signed in, the last seen first."""
     lifetime = timedelta(seconds=settings.SESSION_COOKIE_AGE)
@@ -120,7 +128,9 @@ def end_current(request: HttpRequest) -> None:
 @transaction.atomic
 def end_all(user: User, *, but: SignIn | None = None, by_system: bool = False) -> int:
     """End every sign-in of a person, save `but`; return how many there were."""
-    rows = SignIn.objects.filter(user=user).exclude(pk=but.pk if but else None)
+    rows = SignIn.objects.filter(user=user)
+    if but is not None:
+        rows = rows.exclude(pk=but.pk)
     count = rows.count()
     if count:
         tell(user, "sign_out", user, after={"everywhere": True, "ended": count}, by_system=by_system)

@@ -44,7 +44,7 @@ def lock_after(failures: int, limit: Limit) -> timedelta:
     beyond = failures - limit.free
     if beyond <= 0:
         return timedelta(0)
-    return min(limit.longest, _FIRST_LOCK * 2 ** min(beyond - 1, 20))
+    return min(limit.longest, _FIRST_LOCK * (1 << min(beyond - 1, 20)))
 
 
 class Attempt:

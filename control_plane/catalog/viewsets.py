@@ -27,6 +27,7 @@ class VirtualKeyViewSet(ResourceViewSet):
     """Virtual keys; answers are flat and wrapped, because SDKs read the one form and clients by hand the other."""
 
     queryset = VirtualKey.objects.select_related("integration", "integration__secret")
+    parts: ClassVar[tuple[str, ...]] = ("integration",)
     serializer_class = VirtualKeySerializer
     example: ClassVar[Json] = {"name": "Team OpenAI", "provider": "openai", "key": "sk-example-0123456789abcdef"}
     example_change: ClassVar[Json] = {"name": "Team OpenAI, renewed", "key": "sk-example-fedcba9876543210"}
@@ -65,6 +66,7 @@ class ProviderViewSet(ResourceViewSet):
     """Virtual keys of shared integrations."""
 
     queryset = VirtualKey.objects.select_related("integration", "integration__secret")
+    parts: ClassVar[tuple[str, ...]] = ("integration",)
     serializer_class = ProviderSerializer
     example: ClassVar[Json] = {"name": "Search OpenAI", "integration_id": "{integration}"}
     example_change: ClassVar[Json] = {"note": "for the search team"}
@@ -104,6 +106,7 @@ class IntegrationViewSet(ResourceViewSet):
 
     queryset = Integration.objects.select_related("secret")
     serializer_class = IntegrationSerializer
+    filters: ClassVar[dict[str, str]] = {"type": "workspace or organisation"}
     example: ClassVar[Json] = {
         "name": "OpenAI account",
         "ai_provider_id": "openai",

@@ -3,15 +3,18 @@
 Secrets never reach it: services hand over what the API would show, and `masked` removes what looks like one.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.db import models
 
+from control_plane.core import chain
 from control_plane.core.models import AuditEvent
 from control_plane.core.principal import Principal
 from shared.logs import scrub
@@ -32,10 +35,15 @@ class CallFacts:
     client_ip: str | None = None
     method: str = ""
     uri: str = ""
+    query: str = ""
+    user_agent: str = ""
 
 
 _COMMAND: Final = CallFacts()
 CURRENT_CALL: Final[ContextVar[CallFacts]] = ContextVar("current_call", default=_COMMAND)
+#: The JSON body of the call, set by the kit of resources; never that of a page's form.
+CURRENT_BODY: Final[ContextVar[Any]] = ContextVar("current_body", default=None)
+MAX_BODY_CHARS: Final = 16_384
 
 
 def names_secret(name: str) -> bool:
@@ -54,6 +62,30 @@ def masked(value: Any) -> Any:
     return scrub(value) if isinstance(value, str) else value
 
 
+def _without_header_values(value: Any) -> Any:
+    """Return a JSON value in which objects of headers keep their names alone: any header may be a credential."""
+    if isinstance(value, Mapping):
+        return {
+            name: dict.fromkeys(item, MASK)
+            if str(name).endswith("headers") and isinstance(item, Mapping)
+            else _without_header_values(item)
+            for name, item in value.items()
+        }
+    return [_without_header_values(item) for item in value] if isinstance(value, list) else value
+
+
+def _request_facts(call: CallFacts) -> dict[str, Any]:
+    """Return what the trail keeps of a call's request; a body that is too large is left out."""
+    if not call.request_id:
+        return {}
+    # PostgreSQL keeps no NUL; a body that has one was refused before.
+    query = masked(dict(parse_qsl(call.query[:4096].replace("%00", "\ufffd"))))
+    body = masked(_without_header_values(CURRENT_BODY.get()))
+    if len(json.dumps(body)) > MAX_BODY_CHARS:
+        body = None
+    return {"query": query, "headers": {"user-agent": scrub(call.user_agent[:300])}, "body": body}
+
+
 def record(
     actor: Principal,
     action: str,
@@ -68,7 +100,7 @@ def record(
     """
     call = CURRENT_CALL.get()
     workspace_id: UUID | None = getattr(row, "workspace_id", None)
-    return AuditEvent.objects.create(
+    event = AuditEvent(
         organisation_id=actor.organisation_id,
         workspace_id=workspace_id,
         actor_kind=actor.kind,
@@ -83,4 +115,8 @@ def record(
         client_ip=call.client_ip,
         method=call.method[:10],
         uri=call.uri[:500],
+        request=_request_facts(call),
     )
+    event.digest = chain.digest_of({name: getattr(event, name) for name in chain.CONTENT})
+    event.save()
+    return event

@@ -4,7 +4,7 @@
 contract's (`contract.md` 3.5), the third is what SDKs show to their users.
 
     AB01 400 not valid     AB03 403 not allowed   AB04 500 our fault      AB05 401 no valid key
-    AB06 429 too often     AB07 409 conflicts     AB08 404 not found
+    AB06 429 too often     AB07 409, 412 conflicts     AB08 404 not found
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from shared.errors import GatewayError
 
 API_PREFIX: Final = "/v1/"
-_CODES: Final = {401: "AB05", 403: "AB03", 404: "AB08", 409: "AB07", 429: "AB06"}
+_CODES: Final = {401: "AB05", 403: "AB03", 404: "AB08", 409: "AB07", 412: "AB07", 429: "AB06"}
 _TAKEN: Final = "That conflicts with something that exists already."
 _FAULT: Final = "Something went wrong."
 _AWAY: Final = "The database cannot be reached; try again."
@@ -46,6 +46,27 @@ class Conflict(exceptions.APIException):
 
     status_code = 409
     default_detail = _TAKEN
+
+
+class Stale(exceptions.APIException):
+    """What the caller means to change was changed by somebody else since."""
+
+    status_code = 412
+    default_detail = "The object was changed meanwhile: read it again."
+
+
+class Unlike(exceptions.APIException):
+    """The call claims to repeat another one, and is not like it."""
+
+    status_code = 422
+    default_detail = "The call does not repeat the one that it names."
+
+
+class TooMany(exceptions.APIException):
+    """The caller asks for more than is kept."""
+
+    status_code = 429
+    default_detail = "Too many calls."
 
 
 class Missing(exceptions.APIException):

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.utils import timezone
 from django.utils.text import slugify
@@ -25,6 +25,8 @@ class SlugField(serializers.RegexField):
 
 class CredentialField(serializers.Field[Secret, Any, Any, Any]):
     """A credential: becomes a Secret at once, and is never shown again."""
+
+    openapi: ClassVar[dict[str, Any]] = {"type": "string", "format": "password", "minLength": 1}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(write_only=True, required=False, **options)
@@ -67,6 +69,8 @@ class RateLimitsField(serializers.JSONField):
 
 class MetadataField(serializers.JSONField):
     """Metadata: text to text."""
+
+    openapi: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": {"type": "string"}}
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         """Return the pairs; raise ValidationError when one is not text or too long."""

@@ -5,12 +5,14 @@ caller chose.  SDKs repeat a failed call that answers without these headers.
 """
 
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
-from control_plane.core.audit import CURRENT_CALL, CallFacts
+from control_plane.core.audit import CURRENT_BODY, CURRENT_CALL, CallFacts
 from control_plane.core.errors import API_PREFIX
 from shared.hosts import parse_address
 from shared.ids import uuid7
@@ -19,25 +21,53 @@ TRACE_HEADER: Final = "x-portkey-trace-id"
 REQUEST_HEADER: Final = "x-portkey-request-id"
 
 
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that `text` spells; the zone of a local one means nothing to the database."""
+    return parse_address(text.strip().partition("%")[0])
+
+
 class RequestIds:
     """Gives each answer its two id headers, and the audit trail what it says of the request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
+        self._proxies: tuple[IPv4Network | IPv6Network, ...] = settings.TRUSTED_PROXIES
+
+    def _client_ip(self, request: HttpRequest) -> str | None:
+        """Return who calls: the peer, or, behind trusted proxies, the nearest address that is none of them.
+
+        What stands further left in `x-forwarded-for` was written by the caller and proves nothing.
+        """
+        address = _address(str(request.META.get("REMOTE_ADDR", "")))
+        hops = request.headers.get("x-forwarded-for", "").split(",")
+        while address is not None and hops and any(address in network for network in self._proxies):
+            said = _address(hops.pop())
+            if said is None:
+                break
+            address = said
+        return str(address) if address else None
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve one request."""
         request_id = str(uuid7())
-        address = parse_address(str(request.META.get("REMOTE_ADDR", "")))
-        # Paths of pages may hold a one-time token.
-        uri = request.path if request.path.startswith(API_PREFIX) else ""
-        facts = CallFacts(request_id, str(address) if address else None, request.method or "", uri)
-        token = CURRENT_CALL.set(facts)
+        address = self._client_ip(request)
+        # Addresses of pages may hold a one-time token.
+        is_api = request.path.startswith(API_PREFIX)
+        facts = CallFacts(
+            request_id,
+            address,
+            request.method or "",
+            request.path if is_api else "",
+            request.META.get("QUERY_STRING", "") if is_api else "",
+            request.headers.get("user-agent", ""),
+        )
+        token, body = CURRENT_CALL.set(facts), CURRENT_BODY.set(None)
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 response = self._get_response(request)
         finally:
             CURRENT_CALL.reset(token)
+            CURRENT_BODY.reset(body)
         response.headers[TRACE_HEADER] = request_id
         response.headers[REQUEST_HEADER] = request_id
         return response

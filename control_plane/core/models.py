@@ -1,10 +1,12 @@
-"""Rows that belong to no app: the audit trail and the outbox."""
+"""Rows that belong to no app: the audit trail, the outbox, and answers kept for callers that repeat themselves."""
 
 from typing import Any, ClassVar, NoReturn
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils import timezone
 
+from control_plane.core.sealed import SealedModel
 from shared.ids import uuid7
 
 
@@ -36,7 +38,10 @@ class WrittenOnce(models.Model):
 
 
 class AuditEvent(WrittenOnce):
-    """One change by one actor.  Ids are kept without foreign keys: the trail outlives what it tells of."""
+    """One change by one actor.  Ids are kept without foreign keys: the trail outlives what it tells of.
+
+    `seq`, `previous_hash` and `hash` are given by the database when the change commits (see `chain.py`).
+    """
 
     workspace_field: ClassVar[str | None] = None
 
@@ -55,11 +60,17 @@ class AuditEvent(WrittenOnce):
     client_ip = models.GenericIPAddressField(null=True)
     method = models.CharField(max_length=10, blank=True)
     uri = models.CharField(max_length=500, blank=True)
-    at = models.DateTimeField(auto_now_add=True)
+    request = models.JSONField(default=dict)
+    at = models.DateTimeField(default=timezone.now)
+    digest = models.CharField(max_length=64)
+    seq = models.BigIntegerField(null=True, editable=False)
+    previous_hash = models.CharField(max_length=64, null=True, editable=False)
+    hash = models.CharField(max_length=64, null=True, editable=False)
 
     class Meta:
         ordering = ("-id",)
         indexes = (models.Index(fields=("organisation_id", "-at"), name="audit_by_organisation"),)
+        constraints = (models.UniqueConstraint(fields=("organisation_id", "seq"), name="audit_numbered_once"),)
 
     def __str__(self) -> str:
         return f"{self.action} {self.resource_type} {self.resource_id}"
@@ -67,6 +78,17 @@ class AuditEvent(WrittenOnce):
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Raise RowImmutable: the trail is append-only."""
         raise RowImmutable("audit events cannot be deleted")
+
+
+class AuditHead(models.Model):
+    """The end of one organisation's chain of audit events; written by the trigger of their table alone."""
+
+    organisation_id = models.UUIDField(primary_key=True)
+    seq = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.seq}"
 
 
 class OutboxEvent(models.Model):
@@ -89,3 +111,23 @@ class OutboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organisation_id}: {', '.join(self.sections)}"
+
+
+class IdempotentAnswer(SealedModel):
+    """What was answered to a call that a caller may repeat; encrypted, because an answer may hold a new API key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organisation_id = models.UUIDField()
+    key_digest = models.CharField(max_length=64, unique=True)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("organisation_id",), name="answer_by_organisation"),
+            models.Index(fields=("expires_at",), name="answer_by_expiry"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.status} until {self.expires_at}"

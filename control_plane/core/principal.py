@@ -3,12 +3,14 @@
 Services take a principal as `actor`: it names who did it in the audit trail, and bounds what they may do.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from rest_framework.request import Request
 
+from control_plane.core.roles import ALLOWED, BY_ADMINS, Standing, Verdict, verdict
 from control_plane.core.scopes import ALL_SCOPES
 
 ActorKind = Literal["api_key", "user", "system"]
@@ -19,7 +21,9 @@ SYSTEM_NAME: Final = "Gatehouse"
 class Principal:
     """A caller: one organisation, the workspaces it reaches (None: all), and its scopes.
 
-    `key_type` is the type of the API key, None for a signed-in person and for the system.
+    `key_type` is the type of the API key, None for a signed-in person and for the system.  `by_workspace` holds the
+    scopes of a person whose roles differ between workspaces, and `scopes` then all of them together; empty: `scopes`
+    hold wherever the caller reaches.  In `own_data_in` a person sees the data of their own keys only.  `standings` are why.
     """
 
     kind: ActorKind
@@ -30,6 +34,9 @@ class Principal:
     scopes: frozenset[str]
     key_type: str | None = None
     user_id: UUID | None = None
+    by_workspace: Mapping[UUID, frozenset[str]] = field(default_factory=dict)
+    own_data_in: frozenset[UUID] = frozenset()
+    standings: Mapping[UUID | None, Standing] = field(default_factory=dict)
 
     @property
     def is_authenticated(self) -> bool:
@@ -41,9 +48,26 @@ class Principal:
         """Return True: an inactive caller never becomes a principal."""
         return True
 
-    def allows(self, scope: str) -> bool:
-        """Return whether the caller has `scope`."""
+    def allows(self, scope: str, workspace_id: UUID | None = None) -> bool:
+        """Return whether the caller has `scope`: in this workspace, or, without one, anywhere."""
+        if workspace_id is not None and self.by_workspace:
+            return scope in self.by_workspace.get(workspace_id, frozenset())
         return scope in self.scopes
+
+    def workspaces_with(self, scopes: Collection[str]) -> frozenset[UUID] | None:
+        """Return the workspaces in which the caller has one of `scopes`; None: all of the organisation."""
+        if not self.by_workspace:
+            return self.workspace_ids
+        return frozenset(each for each, held in self.by_workspace.items() if not held.isdisjoint(scopes))
+
+    def why_not(self, scope: str, workspace_id: UUID | None = None) -> Verdict:
+        """Return whether the caller may do what `scope` names, and if not, by which rule and who can change it."""
+        if self.allows(scope, workspace_id):
+            return ALLOWED
+        standing = self.standings.get(workspace_id) or next(iter(self.standings.values()), None)
+        if standing is None:
+            return Verdict(allowed=False, rule=f"the API key lacks the scope {scope}", changed_by=BY_ADMINS)
+        return verdict(scope, standing)
 
     def sees_workspace(self, workspace_id: UUID | None) -> bool:
         """Return whether the caller reaches a workspace of its own organisation; None is the organisation itself."""

@@ -1,17 +1,18 @@
 """What is a resource of the Admin API?  Its viewset says what is special; tenancy, scopes and shapes come from here.
 
 A viewset of any installed app is found by `@resource`, in the app's module `viewsets`.  Every change runs in one
-transaction with the audit row and the outbox row that its service writes.
+transaction with the audit row and the outbox row that its service writes, and honours `If-Match` and
+`Idempotency-Key` (see `changes.py`).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, ClassVar, Final, TypeVar
 
 from django.apps import apps
-from django.db import transaction
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +20,8 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from control_plane.core.audit import CURRENT_BODY
+from control_plane.core.changes import serve, version_of
 from control_plane.core.errors import Invalid, Missing
 from control_plane.core.permissions import HasScope
 from control_plane.core.principal import Principal, principal_of
@@ -30,6 +33,14 @@ ViewSet = TypeVar("ViewSet", bound="type[ScopedViewSet]")
 VERBS: Final = {
     "list": "list", "create": "create", "retrieve": "read", "update": "update", "destroy": "delete",
 }  # fmt: skip
+#: What a call does that changes nothing, whatever its method.
+_LOOKING: Final = frozenset({"list", "read", "view"})
+
+
+def is_change(viewset: "type[ScopedViewSet] | ScopedViewSet", method: str, action: str | None) -> bool:
+    """Return whether a call of an action of a viewset changes something; `method` in lower case."""
+    verb = (VERBS | viewset.verbs).get(action or "")
+    return action is not None and method in {"post", "put", "patch", "delete"} and verb not in _LOOKING
 
 
 def filters_of(request: Request) -> dict[str, str]:
@@ -40,7 +51,12 @@ def filters_of(request: Request) -> dict[str, str]:
 class ScopedViewSet(GenericViewSet[Any]):
     """Isolation and scopes; register a subclass with `@resource`.
 
-    `scope` is the first half of its scopes, `verbs` maps actions beyond the usual five to the second.
+    `scope` is the first half of its scopes, `verbs` maps actions beyond the usual five to the second.  `is_single`: there
+    is one of it, so nothing lies below its path by a name.  `parts` names
+    relations that callers see as part of a row: a change of them is one of its entity tag too.
+
+    The rest is for the API's description (see `openapi.py`): what the query of a list may narrow it by, which
+    serializers read the bodies of further actions, which actions are refused, and the shape of lists.
     """
 
     permission_classes = (HasScope,)
@@ -49,6 +65,20 @@ class ScopedViewSet(GenericViewSet[Any]):
     scope: ClassVar[str] = ""
     verbs: ClassVar[dict[str, str]] = {}
     path: ClassVar[str] = ""
+    is_single: ClassVar[bool] = False
+    parts: ClassVar[tuple[str, ...]] = ()
+    filters: ClassVar[dict[str, str]] = {}
+    required_filters: ClassVar[frozenset[str]] = frozenset()
+    bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
+    refused: ClassVar[frozenset[str]] = frozenset()
+    list_shape: ClassVar[str] = "List"
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let the call in, and see to it that a change is served as one."""
+        super().initial(request, *args, **kwargs)
+        method = (request.method or "").lower()
+        if is_change(self, method, self.action):
+            setattr(self, method, partial(serve, self, getattr(self, method)))
 
     @property
     def principal(self) -> Principal:
@@ -61,7 +91,8 @@ class ScopedViewSet(GenericViewSet[Any]):
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows that the caller may know of, narrowed to the workspace that the query names."""
-        rows = visible_to(super().get_queryset(), self.principal)
+        needed = self.scopes_of(self.action) if self.action else None
+        rows = visible_to(super().get_queryset(), self.principal, needed)
         given = self.request.query_params.get("workspace_id")
         field: str | None = getattr(rows.model, "workspace_field", None)
         if given and field and field != "id":
@@ -79,11 +110,16 @@ class ScopedViewSet(GenericViewSet[Any]):
         self.check_object_permissions(self.request, found[0])
         return found[0]
 
+    def version_of(self, row: Any) -> str:
+        """Return the entity tag of a row."""
+        return version_of(row, self.parts)
+
     def body(self) -> Json:
         """Return the request's JSON object."""
         given = self.request.data
         if not isinstance(given, dict):
             raise Invalid("The body must be a JSON object.")
+        CURRENT_BODY.set(given)
         return given
 
     def checked(self, serializer_class: type[BaseSerializer[Any]], *, partial: bool = False) -> Json:
@@ -111,8 +147,9 @@ class ReadOnlyViewSet(ScopedViewSet, ABC):
         return self.get_paginated_response([self.show_in_list(row) for row in page or ()])
 
     def retrieve(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
-        """Answer one row."""
-        return Response(self.show(self.get_object()))
+        """Answer one row, with the entity tag that a change of it may name."""
+        row = self.get_object()
+        return Response(self.show(row), headers={"ETag": self.version_of(row)})
 
 
 class ResourceViewSet(ReadOnlyViewSet):
@@ -140,21 +177,17 @@ class ResourceViewSet(ReadOnlyViewSet):
     def create(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Make a row."""
         given = self.checked(self.get_serializer_class())
-        with transaction.atomic():
-            return Response(self.make(given))
+        return Response(self.make(given))
 
     def update(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Change a row."""
         row = self.get_object()
         given = self.checked(self.get_serializer_class(), partial=True)
-        with transaction.atomic():
-            return Response(self.change(row, given))
+        return Response(self.change(row, given))
 
     def destroy(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Delete a row; a body is allowed and means nothing."""
-        row = self.get_object()
-        with transaction.atomic():
-            return Response(self.remove(row))
+        return Response(self.remove(self.get_object()))
 
 
 _REGISTRY: Final[dict[str, type[ScopedViewSet]]] = {}

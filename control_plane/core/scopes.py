@@ -1,4 +1,4 @@
-"""All scopes, which type of API key may hold which, and what the roles of signed-in people allow.
+"""All scopes, and which type of API key may hold which.  What people may do is in `roles.py`.
 
 Source: `contract.md` 6.3.  A scope reads `resource.verb`.
 """
@@ -74,14 +74,6 @@ OF_KEY_TYPE: Final = {
     WORKSPACE_USER_KEY: SHARED_BY_ALL | DATA_PLANE,
 }
 ALL_SCOPES: Final = frozenset[str]().union(*OF_KEY_TYPE.values())
-
-#: What a member may do in the workspaces that they joined: look, and nothing else.
-_MEMBER: Final = frozenset(
-    scope
-    for scope in SHARED_BY_ALL
-    if scope.rpartition(".")[2] in {"list", "read", "view"} and not scope.startswith("organisation_")
-)
-OF_ROLE: Final = {"owner": ALL_SCOPES, "admin": ALL_SCOPES, "member": _MEMBER}
 
 
 def scope_prefix(key_type: str) -> str:

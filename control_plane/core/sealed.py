@@ -1,6 +1,6 @@
 """How are secrets kept that are no provider's: seeds of second factors, client secrets of identity providers?
 
-Encrypted with GATEHOUSE_FERNET_KEYS, the row's identity inside, so that a ciphertext copied into another row is refused.
+Encrypted with GATEHOUSE_FERNET_KEYS, the row's identity inside, so that a ciphertext put into another row is refused.
 Credentials of providers are in the vault instead: those are sealed to gateways, and these must never reach one.
 """
 

@@ -4,7 +4,7 @@ from shared.redact import Secret
 
 
 def shown_once(secret: Secret) -> str:
-    """Return the plain text of a key, token or link that was just made; it is stored nowhere and cannot be had again.
+    """Return the plain text of a key, token or link that was just made; it is kept nowhere in the clear.
 
     Never call it for a provider's credential: those leave the vault sealed.
     """

@@ -3,6 +3,7 @@
 A row of another tenant is answered like a missing one, so that ids cannot be probed.
 """
 
+from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -46,19 +47,21 @@ class WorkspaceModel(TenantModel):
         abstract = True
 
 
-def visible_to(queryset: QuerySet[Row], principal: Principal) -> QuerySet[Row]:
+def visible_to(queryset: QuerySet[Row], principal: Principal, scopes: Collection[str] | None = None) -> QuerySet[Row]:
     """Return the rows of `queryset` that `principal` may know of: the one place of isolation.
 
     The model has a column `organisation_id` and may have an attribute `workspace_field` (see TenantModel); without
-    it, callers who reach single workspaces see nothing.
+    it, callers who reach single workspaces see nothing.  With `scopes`, only workspaces count in which the caller has
+    one of them.
     """
     rows = queryset.filter(organisation_id=principal.organisation_id)
-    if principal.workspace_ids is None:
+    workspaces = principal.workspace_ids if scopes is None else principal.workspaces_with(scopes)
+    if workspaces is None:
         return rows
     field: str | None = getattr(queryset.model, "workspace_field", None)
     if field is None:
         return rows.none()
-    return rows.filter(**{f"{field}__in": principal.workspace_ids})
+    return rows.filter(**{f"{field}__in": workspaces})
 
 
 def by_id_or_slug(value: str, slug_field: str | None = "slug") -> Q:

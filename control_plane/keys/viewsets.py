@@ -25,6 +25,8 @@ class ApiKeyViewSet(ResourceViewSet):
     serializer_class = ApiKeySerializer
     slug_field: ClassVar[str | None] = None
     verbs: ClassVar[dict[str, str]] = {"rotate": "rotate", "create_of_type": "create"}
+    refused: ClassVar[frozenset[str]] = frozenset({"create"})
+    bodies: ClassVar[dict[str, Any]] = {"create_of_type": ApiKeySerializer, "rotate": RotationSerializer}
     create_path: ClassVar[str] = "api-keys/workspace/service"
     example: ClassVar[Json] = {"name": "Search service", "scopes": ["completions.write", "logs.view"]}
     example_change: ClassVar[Json] = {"name": "Search", "scopes": ["completions.write"]}

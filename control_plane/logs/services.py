@@ -6,6 +6,7 @@ own, but a record whose two times differ is still found, by the slower way.
 
 import base64
 import binascii
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from django.db.models import Q, QuerySet
 from control_plane.core.errors import Invalid
 from control_plane.core.principal import Principal
 from control_plane.core.tenancy import visible_to
+from control_plane.keys.models import ApiKey
 from control_plane.logs.decode import EPOCH
 from control_plane.logs.models import LogAttempt, LogBody, LogRow
 from shared.ids import parse_uuid
@@ -91,6 +93,23 @@ def _conditions(query: LogQuery) -> Q:
     return condition
 
 
+#: Any of these lets its holder find records, or read one: whoever may make calls may read what came of them.
+LIST_SCOPES: Final = frozenset({"logs.view", "logs.list"})
+VIEW_SCOPES: Final = frozenset({"logs.view", "completions.write", "logs.write"})
+
+
+def visible_logs(principal: Principal, scopes: Collection[str]) -> QuerySet[LogRow]:
+    """Return the records that `principal` may know of by one of `scopes`.
+
+    Whoever sees their own data only, sees the records of their own keys.
+    """
+    rows = visible_to(LogRow.objects.all(), principal, scopes)
+    if not principal.own_data_in:
+        return rows
+    own = ApiKey.objects.filter(organisation_id=principal.organisation_id, user=principal.user_id)
+    return rows.filter(~Q(workspace_id__in=principal.own_data_in) | Q(api_key_id__in=own.values("pk")))
+
+
 def find_logs(principal: Principal, query: LogQuery) -> LogPage:
     """Return one page of the records that `principal` may know of.
 
@@ -100,7 +119,7 @@ def find_logs(principal: Principal, query: LogQuery) -> LogPage:
         raise Invalid("The time range must be longer than nothing and at most 31 days.")
     if not 1 <= query.size <= MAX_SIZE:
         raise Invalid(f"page_size must be from 1 to {MAX_SIZE}")
-    rows: QuerySet[LogRow] = visible_to(LogRow.objects.all(), principal).filter(_conditions(query))
+    rows = visible_logs(principal, LIST_SCOPES).filter(_conditions(query))
     if query.cursor is not None:
         ts, row_id = _read_cursor(query.cursor)
         # The first half repeats what the second says: it is what the database can skip partitions by.
@@ -117,7 +136,7 @@ def find_log(principal: Principal, log_id: str) -> LogRow | None:
     row_id = parse_uuid(log_id)
     if row_id is None:
         return None
-    rows = visible_to(LogRow.objects.filter(id=row_id), principal).order_by("-ts")
+    rows = visible_logs(principal, VIEW_SCOPES).filter(id=row_id).order_by("-ts")
     near = None
     if row_id.version == 7:
         at = datetime.fromtimestamp((row_id.int >> 80) / 1000, UTC) if row_id.int >> 80 < _MOST_UNIX_MS else None

@@ -1,6 +1,6 @@
 """Records in the Admin API: one by its id, and lists bounded in time."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from rest_framework.decorators import action
@@ -9,7 +9,6 @@ from rest_framework.response import Response
 
 from control_plane.core.errors import Missing
 from control_plane.core.resources import ScopedViewSet, resource
-from control_plane.core.tenancy import visible_to
 from control_plane.logs import services
 from control_plane.logs.models import LogRow
 from control_plane.logs.serializers import decision_json, log_json, metrics_json, names_of, query_of
@@ -20,16 +19,28 @@ class LogViewSet(ScopedViewSet):
     """Records of the caller's workspaces; whoever may make requests with a key may read what came of them."""
 
     queryset = LogRow.objects.all()
+    filters: ClassVar[dict[str, str]] = {
+        "time_of_generation_min": "Earliest time, as ISO 8601",
+        "time_of_generation_max": "Latest time, as ISO 8601",
+        "workspace_id": "Workspace, by UUID or slug",
+        "status": "success, error, or a status code",
+        "model": "Model of the request",
+        "provider": "Provider that answered",
+        "api_key_id": "API key that was used",
+        "trace_id": "Trace that the request belongs to",
+        "page_size": "Rows of a page",
+        "cursor": "next_cursor of an earlier answer",
+    }
 
     def scopes_of(self, action: str) -> frozenset[str]:
         """Return the scopes any of which allows `action`."""
         if action == "list":
-            return frozenset({"logs.view", "logs.list"})
-        return frozenset({"logs.view", "completions.write", "logs.write"})
+            return services.LIST_SCOPES
+        return services.VIEW_SCOPES
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows that the caller may know of."""
-        return visible_to(LogRow.objects.all(), self.principal)
+        return services.visible_logs(self.principal, services.LIST_SCOPES)
 
     def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Answer one page of records, the newest first."""

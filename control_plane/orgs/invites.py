@@ -21,6 +21,7 @@ from control_plane.accounts.models import User, normal_email
 from control_plane.core import audit
 from control_plane.core.errors import Conflict, Invalid
 from control_plane.core.fields import iso
+from control_plane.core.mail import post
 from control_plane.core.principal import Principal
 from control_plane.core.showing import shown_once
 from control_plane.core.tenancy import by_id_or_slug, visible_to
@@ -49,6 +50,14 @@ class NewInvite:
     def link(self) -> str:
         """Return the address that the invited person opens."""
         return f"{settings.PUBLIC_URL}/invite/{shown_once(self.token)}"
+
+
+def _posted(made: NewInvite) -> NewInvite:
+    """Send the link to the invited person as well, where there is a mail server."""
+    name = made.row.organisation.name
+    text = f"You are invited to join {name} on Gatehouse. This link works once, until {made.row.expires_at:%d %B %Y}:"
+    post(made.row.email, f"Join {name} on Gatehouse", f"{text}\n\n{made.link()}\n")
+    return made
 
 
 def _hash(token: str) -> str:
@@ -124,7 +133,7 @@ def create_invite(
         expires_at=timezone.now() + LIFETIME,
     )
     audit.record(actor, "create", row, after=invite_json(row))
-    return NewInvite(row, Secret(token))
+    return _posted(NewInvite(row, Secret(token)))
 
 
 def _open(row: Invite) -> Invite:
@@ -150,7 +159,7 @@ def resend_invite(actor: Principal, row: Invite) -> NewInvite:
     row.token_hash, row.expires_at = _hash(token), timezone.now() + LIFETIME
     row.save()
     audit.record(actor, "resend", row, before=before, after=invite_json(row))
-    return NewInvite(row, Secret(token))
+    return _posted(NewInvite(row, Secret(token)))
 
 
 @transaction.atomic

@@ -29,12 +29,16 @@ def workspace_slug() -> str:
 
 
 class Organisation(models.Model):
-    """A tenant.  `block_inline` is saved-only mode: requests may name saved configs and providers only."""
+    """A tenant.  `block_inline` is saved-only mode: requests may name saved configs and providers only.
+
+    `access` holds the switches of `core/roles.py` that somebody has set.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=255)
     slug = models.SlugField(max_length=255, unique=True)
     block_inline = models.BooleanField(default=True)
+    access = models.JSONField(default=dict)
     status = models.CharField(max_length=20, default="active")
     created_at = models.DateTimeField(auto_now_add=True)
     last_updated_at = models.DateTimeField(auto_now=True)
@@ -47,7 +51,10 @@ class Organisation(models.Model):
 
 
 class Workspace(TenantModel):
-    """A team's share of an organisation; `payload_policy` says what becomes of request and answer bodies."""
+    """A team's share of an organisation; `payload_policy` says what becomes of request and answer bodies.
+
+    `access` holds switches that win over the organisation's.
+    """
 
     workspace_field: ClassVar[str | None] = "id"
 
@@ -56,6 +63,7 @@ class Workspace(TenantModel):
     description = models.TextField(blank=True)
     is_default = models.BooleanField(default=False)
     payload_policy = models.CharField(max_length=20, choices=PAYLOAD_POLICIES, default="full")
+    access = models.JSONField(default=dict)
     defaults = models.JSONField(default=dict)
     usage_limits = models.JSONField(null=True)
     rate_limits = models.JSONField(default=list)

@@ -12,10 +12,10 @@ from django.dispatch import Signal
 
 from control_plane.accounts import sign_ins
 from control_plane.core import audit
-from control_plane.core.errors import Denied, Invalid
+from control_plane.core.errors import Denied, Invalid, Missing
 from control_plane.core.fields import iso
 from control_plane.core.principal import Principal
-from control_plane.core.scopes import ALL_SCOPES, OF_KEY_TYPE
+from control_plane.core.scopes import OF_KEY_TYPE
 from control_plane.orgs.models import DepartedMember, Membership, Organisation, WorkspaceMembership
 
 Json = dict[str, Any]
@@ -41,24 +41,29 @@ def user_json(membership: Membership) -> Json:
     }
 
 
+def role_of(actor: Principal) -> str | None:
+    """Return a signed-in person's role in the organisation; None for API keys and the system."""
+    if actor.kind != "user" or actor.user_id is None:
+        return None
+    membership = membership_of(actor.organisation_id, actor.user_id)
+    return membership.role if membership else None
+
+
 def is_owner(actor: Principal) -> bool:
     """Return whether an actor has the powers of an owner: a person who is one, or the system.  No API key has."""
-    if actor.kind == "system":
-        return True
-    return (
-        actor.kind == "user"
-        and Membership.objects.filter(
-            organisation_id=actor.organisation_id, user_id=actor.user_id, role="owner"
-        ).exists()
-    )
+    return actor.kind == "system" or role_of(actor) == "owner"
 
 
 def refuse_role(actor: Principal, role: str) -> None:
     """Raise Denied when `actor` may not make somebody `role`: nobody gives more than they have."""
     if role == "owner" and not is_owner(actor):
         raise Denied("Only an owner can make somebody an owner.")
-    holdable = OF_KEY_TYPE[actor.key_type] if actor.key_type else ALL_SCOPES
-    if role == "admin" and holdable - actor.scopes:
+    if role != "admin" or actor.kind == "system":
+        return
+    is_admin = role_of(actor) in {"owner", "admin"}
+    if actor.key_type is not None:
+        is_admin = not OF_KEY_TYPE[actor.key_type] - actor.scopes
+    if not is_admin:
         raise Denied("You cannot make somebody an admin: an admin may do more than you.")
 
 
@@ -78,7 +83,10 @@ def _refuse_for_owners(actor: Principal, membership: Membership) -> None:
 def _locked(membership: Membership) -> Membership:
     """Return the row as it is now; the organisation is locked, so that two cannot remove each other's last owner."""
     Organisation.objects.select_for_update().get(pk=membership.organisation_id)
-    return Membership.objects.select_related("user").get(pk=membership.pk)
+    found = Membership.objects.select_related("user").filter(pk=membership.pk).first()
+    if found is None:
+        raise Missing
+    return found
 
 
 @transaction.atomic

@@ -5,7 +5,14 @@ from typing import Any
 from rest_framework import serializers
 
 from control_plane.core.fields import MetadataField, RateLimitsField, UsageLimitsField, iso
-from control_plane.orgs.models import PAYLOAD_POLICIES, WORKSPACE_ROLES, Membership, Workspace, WorkspaceMembership
+from control_plane.orgs.models import (
+    INVITED_ROLES,
+    PAYLOAD_POLICIES,
+    WORKSPACE_ROLES,
+    Membership,
+    Workspace,
+    WorkspaceMembership,
+)
 
 Json = dict[str, Any]
 
@@ -48,6 +55,34 @@ class WorkspaceRoleSerializer(serializers.Serializer[Any]):
     """A request to give a user of a workspace another role."""
 
     role = serializers.ChoiceField(choices=WORKSPACE_ROLES)
+
+
+class UserRoleSerializer(serializers.Serializer[Any]):
+    """A request to give a person another role in the organisation."""
+
+    role = serializers.ChoiceField(choices=INVITED_ROLES)
+
+
+class InvitedWorkspaceSerializer(serializers.Serializer[Any]):
+    """A workspace that the invited person joins, by UUID or slug."""
+
+    id = serializers.CharField(max_length=255)
+    role = serializers.ChoiceField(choices=WORKSPACE_ROLES)
+
+
+class KeyDetailsSerializer(serializers.Serializer[Any]):
+    """The API key that the invited person gets in each workspace."""
+
+    scopes = serializers.ListField(child=serializers.CharField(max_length=80), allow_empty=False, max_length=300)
+
+
+class InviteSerializer(serializers.Serializer[Any]):
+    """A request to invite somebody."""
+
+    email = serializers.EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=INVITED_ROLES)
+    workspaces = InvitedWorkspaceSerializer(many=True, required=False)
+    workspace_api_key_details = KeyDetailsSerializer(required=False, allow_null=True)
 
 
 def workspace_json(workspace: Workspace) -> Json:

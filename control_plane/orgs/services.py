@@ -12,7 +12,7 @@ from control_plane.core.errors import Conflict, Invalid
 from control_plane.core.fields import slug_of
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal, system_actor
-from control_plane.core.scopes import OF_ROLE
+from control_plane.core.roles import MEMBER, Standing, scopes_of, sees_own_data_only
 from control_plane.orgs.models import Membership, Organisation, Workspace, WorkspaceMembership
 from control_plane.orgs.serializers import member_json, workspace_json
 from shared.ids import make_slug
@@ -159,19 +159,35 @@ def principal_of_user(user: User, organisation_id: UUID | None = None) -> Princi
     memberships = Membership.objects.filter(user=user, organisation__status="active").order_by("created_at", "pk")
     if organisation_id is not None:
         memberships = memberships.filter(organisation_id=organisation_id)
-    membership = memberships.first()
+    membership = memberships.select_related("organisation").first()
     if membership is None or not user.is_active:
         return None
-    workspaces: frozenset[UUID] | None = None
-    if membership.role == "member":
-        joined = WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id)
-        workspaces = frozenset(joined.values_list("workspace_id", flat=True))
+    standings = _standings(membership)
+    by_workspace = {workspace_id: scopes_of(standing) for workspace_id, standing in standings.items() if workspace_id}
+    own = frozenset(each for each, standing in standings.items() if each and sees_own_data_only(standing))
     return Principal(
         kind="user",
         id=str(user.pk),
         name=user.email,
         organisation_id=membership.organisation_id,
-        workspace_ids=workspaces,
-        scopes=OF_ROLE[membership.role],
+        workspace_ids=None if None in standings else frozenset(by_workspace),
+        scopes=frozenset[str]().union(
+            *by_workspace.values(), *(scopes_of(standings[each]) for each in (None,) if each in standings)
+        ),
         user_id=user.pk,
+        by_workspace=by_workspace,
+        own_data_in=own,
+        standings=standings,
     )
+
+
+def _standings(membership: Membership) -> dict[UUID | None, Standing]:
+    """Return where a person stands, by workspace; None: in the organisation as a whole, for owners and admins."""
+    switches = membership.organisation.access
+    if membership.role != MEMBER:
+        return {None: Standing(membership.role, None, switches)}
+    joined = WorkspaceMembership.objects.filter(
+        user_id=membership.user_id, workspace__organisation_id=membership.organisation_id
+    )
+    rows = joined.values_list("workspace_id", "role", "workspace__access")
+    return {each: Standing(MEMBER, role, {**switches, **access}) for each, role, access in rows}

@@ -30,7 +30,9 @@ def _write(
     **_rest: Any,
 ) -> None:
     about = {"user_id": str(user.pk)}
-    for organisation_id in Membership.objects.filter(user=user).values_list("organisation_id", flat=True):
+    # In one order, because each organisation's chain of events is locked when this commits.
+    organisations = Membership.objects.filter(user=user).order_by("organisation_id")
+    for organisation_id in organisations.values_list("organisation_id", flat=True):
         actor = system_actor(organisation_id) if by_system else person(user, organisation_id)
         audit.record(
             actor,

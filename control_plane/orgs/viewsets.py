@@ -1,18 +1,24 @@
-"""Workspaces and their users in the Admin API."""
+"""Workspaces, people and invites in the Admin API."""
 
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from control_plane.core.errors import Missing
-from control_plane.core.resources import Json, ResourceViewSet, filters_of, resource
+from control_plane.core.resources import Json, ReadOnlyViewSet, ResourceViewSet, ScopedViewSet, filters_of, resource
 from control_plane.core.tenancy import by_id_or_slug, visible_to
-from control_plane.orgs import services
-from control_plane.orgs.models import Membership, Workspace, WorkspaceMembership
+from control_plane.orgs import access, invites, people, services
+from control_plane.orgs.models import Invite, Membership, Organisation, Workspace, WorkspaceMembership
 from control_plane.orgs.serializers import (
+    InviteSerializer,
+    UserRoleSerializer,
     WorkspaceRoleSerializer,
     WorkspaceSerializer,
     WorkspaceUsersSerializer,
@@ -29,6 +35,7 @@ class WorkspaceViewSet(ResourceViewSet):
 
     queryset = Workspace.objects.all()
     serializer_class = WorkspaceSerializer
+    filters: ClassVar[dict[str, str]] = {"name": "Part of the name", "exact_name": "The whole name"}
     example: ClassVar[Json] = {"name": "Search team", "description": "Answers", "defaults": {"metadata": {"team": "s"}}}
     example_change: ClassVar[Json] = {"name": "Search", "defaults": {"metadata": {"team": "search"}}}
 
@@ -71,6 +78,7 @@ class WorkspaceUserViewSet(ResourceViewSet):
 
     queryset = WorkspaceMembership.objects.select_related("user", "workspace")
     serializer_class = WorkspaceUsersSerializer
+    filters: ClassVar[dict[str, str]] = {"role": "Role in the workspace", "email": "Whole address"}
 
     @cached_property
     def roles(self) -> dict[UUID, str]:
@@ -128,3 +136,169 @@ class WorkspaceUserViewSet(ResourceViewSet):
         """Take a user out of the workspace."""
         services.remove_workspace_user(self.principal, row)
         return {"success": True}
+
+
+@resource("admin/users", scope="organisation_users")
+class UserViewSet(ReadOnlyViewSet):
+    """People of the organisation; they come by invites or single sign-on."""
+
+    queryset = Membership.objects.select_related("user")
+    bodies: ClassVar[dict[str, Any]] = {"update": UserRoleSerializer}
+    filters: ClassVar[dict[str, str]] = {"role": "Role in the organisation", "email": "Whole address"}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the people, narrowed by `role` and `email`."""
+        rows = visible_to(Membership.objects.select_related("user"), self.principal)
+        query = filters_of(self.request)
+        if "role" in query:
+            rows = rows.filter(role=query["role"])
+        if "email" in query:
+            rows = rows.filter(user__email=query["email"].lower())
+        return rows
+
+    def get_object(self) -> Membership:
+        """Return the membership of the user that the path names."""
+        user_id = parse_uuid(str(self.kwargs["pk"]))
+        row = self.get_queryset().filter(user_id=user_id).first() if user_id else None
+        if not isinstance(row, Membership):
+            raise Missing
+        return row
+
+    def show(self, row: Membership) -> Json:
+        """Return a person with the workspaces that they joined."""
+        return people.user_json(row)
+
+    def update(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Give a person another role."""
+        row = self.get_object()
+        people.change_role(self.principal, row, self.checked(UserRoleSerializer)["role"])
+        return Response({})
+
+    def destroy(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Remove a person; their API keys and sessions end."""
+        people.remove_member(self.principal, self.get_object())
+        return Response({})
+
+
+def _with_status(rows: QuerySet[Any], status: str) -> QuerySet[Any]:
+    """Return the invites of a status, as `Invite.status` has it."""
+    now = timezone.now()
+    pending = rows.filter(accepted_at__isnull=True, cancelled_at__isnull=True)
+    match status:
+        case "accepted":
+            return rows.filter(accepted_at__isnull=False)
+        case "cancelled":
+            return rows.filter(accepted_at__isnull=True, cancelled_at__isnull=False)
+        case "expired":
+            return pending.filter(expires_at__lte=now)
+        case "pending":
+            return pending.filter(expires_at__gt=now)
+    return rows.none()
+
+
+@resource("admin/users/invites", scope="organisation_users")
+class InviteViewSet(ReadOnlyViewSet):
+    """Invites; the link of one is in the answer that makes or resends it, and nowhere else."""
+
+    queryset = Invite.objects.all()
+    slug_field: ClassVar[str | None] = None
+    verbs: ClassVar[dict[str, str]] = {"resend": "create"}
+    bodies: ClassVar[dict[str, Any]] = {"create": InviteSerializer}
+    filters: ClassVar[dict[str, str]] = {
+        "role": "Role in the organisation",
+        "email": "Whole address",
+        "status": "pending, accepted, cancelled or expired",
+    }
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list by `role`, `email` and `status`."""
+        query = filters_of(self.request)
+        if "role" in query:
+            queryset = queryset.filter(role=query["role"])
+        if "email" in query:
+            queryset = queryset.filter(email=query["email"].lower())
+        return _with_status(queryset, query["status"]) if "status" in query else queryset
+
+    def show(self, row: Invite) -> Json:
+        """Return an invite without its link."""
+        return invites.invite_json(row)
+
+    def create(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Invite somebody."""
+        given = self.checked(InviteSerializer)
+        made = invites.create_invite(
+            self.principal,
+            given["email"],
+            given["role"],
+            workspaces=given.get("workspaces") or (),
+            key_scopes=(given.get("workspace_api_key_details") or {}).get("scopes"),
+        )
+        return Response({"id": str(made.row.pk), "invite_link": made.link()})
+
+    def destroy(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Take an invite back."""
+        invites.cancel_invite(self.principal, self.get_object())
+        return Response({})
+
+    @action(detail=True, methods=["post"])
+    def resend(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Give an invite a new link."""
+        return Response({"inviteLink": invites.resend_invite(self.principal, self.get_object()).link()})
+
+
+@resource("admin/organisation", scope="organisation_settings")
+class OrganisationAccessViewSet(ScopedViewSet):
+    """The organisation that the key belongs to, and its switches."""
+
+    queryset = Organisation.objects.none()
+    is_single = True
+    verbs: ClassVar[dict[str, str]] = {"list": "read", "access": "read", "set_access": "update"}
+
+    def list(self, _request: Request) -> Response:
+        """Answer the organisation: a key belongs to one."""
+        row = self._row()
+        told = {"id": str(row.pk), "name": row.name, "slug": row.slug, "status": row.status, "object": "organisation"}
+        return Response({**told, "block_inline": row.block_inline, "access": access.shown(row.access)})
+
+    @action(detail=False, methods=["get"])
+    def access(self, _request: Request) -> Response:
+        """Answer every switch."""
+        return Response(access.shown(self._row().access))
+
+    @access.mapping.put
+    def set_access(self, _request: Request) -> Response:
+        """Set the switches that the body names."""
+        given = access.checked(self.body(), may_unset=False)
+        return Response(access.shown(access.set_access(self.principal, self._row(), given)))
+
+    def _row(self) -> Organisation:
+        return Organisation.objects.get(pk=self.principal.organisation_id)
+
+
+@resource("admin/workspaces/(?P<workspace>[^/]+)", scope="organisation_settings")
+class WorkspaceAccessViewSet(ScopedViewSet):
+    """A workspace's own switches."""
+
+    queryset = Workspace.objects.all()
+    verbs: ClassVar[dict[str, str]] = {"access": "read", "set_access": "update"}
+
+    @action(detail=False, methods=["get"])
+    def access(self, _request: Request, **_kwargs: str) -> Response:
+        """Answer what is set here, and what holds with the organisation's."""
+        row = self._row()
+        return Response({"own": row.access, "effective": access.shown({**row.organisation.access, **row.access})})
+
+    @access.mapping.put
+    def set_access(self, _request: Request, **_kwargs: str) -> Response:
+        """Set the switches that the body names, or take them back with null."""
+        given = access.checked(self.body(), may_unset=True)
+        row = self._row()
+        own = access.set_access(self.principal, row, given)
+        return Response({"own": own, "effective": access.shown({**row.organisation.access, **own})})
+
+    def _row(self) -> Workspace:
+        rows = visible_to(Workspace.objects.select_related("organisation"), self.principal)
+        row = rows.filter(by_id_or_slug(str(self.kwargs["workspace"]))).first()
+        if row is None:
+            raise Missing
+        return row

@@ -6,6 +6,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
@@ -17,7 +18,7 @@ from control_plane.core.tenancy import visible_to
 from control_plane.keys.models import ApiKey
 from control_plane.keys.services import create_workspace_key, delete_api_key
 from control_plane.orgs.models import Workspace
-from control_plane.ui.pages import KEYS, page, refuse, show
+from control_plane.ui.pages import KEYS, page, refusal_of, refuse, show
 from shared.ids import parse_uuid
 
 #: More than people read; the Admin API lists them all.
@@ -43,12 +44,20 @@ class KeyForm(forms.Form):
             field.choices = [(str(each.pk), each.name) for each in workspaces]
 
 
-def _may(principal: Principal, key_type: str, verb: str) -> bool:
-    return principal.allows(f"{scope_prefix(key_type)}.{verb}")
+def _may(principal: Principal, key_type: str, verb: str, workspace_id: UUID | None = None) -> bool:
+    return principal.allows(f"{scope_prefix(key_type)}.{verb}", workspace_id)
+
+
+def _listed(principal: Principal, types: list[str]) -> QuerySet[ApiKey]:
+    """Return the keys of each type in the workspaces whose keys of that type the person may list."""
+    rows = ApiKey.objects.none()
+    for name in types:
+        rows |= visible_to(ApiKey.objects.filter(type=name), principal, {f"{scope_prefix(name)}.list"})
+    return rows
 
 
 def _workspaces(principal: Principal) -> list[Workspace]:
-    return list(visible_to(Workspace.objects.all(), principal))
+    return list(visible_to(Workspace.objects.all(), principal, {_CREATE}))
 
 
 @require_safe
@@ -56,13 +65,14 @@ def _workspaces(principal: Principal) -> list[Workspace]:
 def list_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
     """Show API keys and virtual keys, the newest first; the texts of both are masked."""
     types = [name for name in KEY_TYPES if _may(principal, name, "list")]
-    api_keys = visible_to(ApiKey.objects.all(), principal).filter(type__in=types).select_related("workspace")
-    virtual_keys = visible_to(VirtualKey.objects.select_related("integration", "workspace"), principal)
+    api_keys = _listed(principal, types).select_related("workspace")
+    rows = VirtualKey.objects.select_related("integration", "workspace")
+    virtual_keys = visible_to(rows, principal, {"virtual_keys.list"})
     if not principal.allows("virtual_keys.list"):
         virtual_keys = virtual_keys.none()
     facts = {
         "api_keys": [
-            (row, TYPE_TITLES[row.type], _may(principal, row.type, "delete"))
+            (row, TYPE_TITLES[row.type], _may(principal, row.type, "delete", row.workspace_id))
             for row in api_keys.order_by("-id")[:MOST_SHOWN]
         ],
         "virtual_keys": virtual_keys.order_by("-id")[:MOST_SHOWN],
@@ -78,7 +88,7 @@ def list_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
 def create_key(request: HttpRequest, principal: Principal) -> HttpResponse:
     """Make a workspace key and show its text, in the answer itself: it is kept nowhere, so no later page could."""
     if not principal.allows(_CREATE):
-        return refuse(request, "Your role does not allow making API keys. Ask an owner or admin.")
+        return refuse(request, refusal_of(principal, _CREATE, "making API keys"))
     workspaces = _workspaces(principal)
     form = KeyForm(workspaces, request.POST if request.method == "POST" else None)
     if not form.is_valid():
@@ -103,8 +113,9 @@ def revoke_key(request: HttpRequest, principal: Principal, key_id: str) -> HttpR
     row = visible_to(ApiKey.objects.all(), principal).filter(pk=row_id).first() if row_id else None
     if row is None:
         raise Http404
-    if not _may(principal, row.type, "delete"):
-        return refuse(request, "Your role does not allow revoking this API key. Ask an owner or admin.")
+    scope = f"{scope_prefix(row.type)}.delete"
+    if not principal.allows(scope, row.workspace_id):
+        return refuse(request, refusal_of(principal, scope, "revoking this API key", row.workspace_id))
     if request.method != "POST":
         return show(request, principal, "ui/key_revoke.html", {"row": row, "type_title": TYPE_TITLES[row.type]})
     delete_api_key(principal, row)

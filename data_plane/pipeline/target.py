@@ -141,7 +141,7 @@ def _models(provider: str) -> Operation:
 
 
 def operation_of(provider: Provider, name: str, model: str = "") -> Operation | None:
-    """Return an operation of a provider, its own (for this `model`) or one that its chat can stand for; None for none."""
+    """Return an operation of a provider, its own (for `model`) or one that its chat can stand for; None for neither."""
     choose = provider.chosen.get(name)
     if choose is not None and (found := choose(model)) is not None:
         return found

@@ -16,7 +16,7 @@ MOST: Final = 20_000
 
 def _entry(item: Any, names: tuple[str, ...], provider: str) -> Json | None:
     if isinstance(item, str):
-        return {"id": item, "object": "model", "created": 0, "owned_by": provider}
+        return {"id": item, "object": "model", "created": 0, "owned_by": provider} if item else None
     if not isinstance(item, dict):
         return None
     name = next((item[name] for name in names if isinstance(item.get(name), str) and item[name]), None)

@@ -11,6 +11,7 @@ from tests.fakes.provider import KEYS, FakeProvider, Reply
 PAGE = b"<html><head><title>502</title></head><body>upstream 10.1.2.3:8080 (internal.lan) failed</body></html>"
 SETTINGS = {
     "bedrock": {"aws_region": "eu-west-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"},
+    "oracle": {"oracle_compartment_id": "ocid1.compartment.oc1..c", "oracle_region": "eu-frankfurt-1"},
     "sagemaker": {"aws_region": "eu-west-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"},
     "vertex-ai": {"vertex_project_id": "p", "vertex_region": "europe-west1"}, "azure-openai": {"azure_resource_name": "r"},
     "workers-ai": {"workers_ai_account_id": "a"},

@@ -42,6 +42,7 @@ COUNTED = Exchange(TURNS, {"input_tokens": 3})
 IMAGE = {"created": 1, "data": [{"b64_json": "AAAA"}]}
 HEARD = {"result": {"text": "ho", "transcription_info": {"duration": 2}}}
 STABLE = {"image": "AAAA", "finish_reason": "SUCCESS"}
+COMPARTMENT = {"oracle_compartment_id": "ocid1.compartment.oc1..c"}
 LISTENER = "@cf/openai/whisper-large-v3-turbo"
 #: By operation: an exchange in OpenAI's words, and one for each provider that has words of its own.
 EXCHANGES = {
@@ -77,6 +78,9 @@ EXCHANGES = {
             TEXT, {"embedding": [0.5], "inputTextTokenCount": 3}, Usage(3), model="amazon.titan-embed-text-v2:0"
         ),
         "google": Exchange(TEXT, {"embeddings": [{"values": [0.5]}]}),
+        "oracle": Exchange(
+            TEXT, {"embeddings": [[0.5]], "usage": {"promptTokens": 3, "totalTokens": 3}}, Usage(3), settings=COMPARTMENT
+        ),
         "vertex-ai": Exchange(
             TEXT, {"predictions": [{"embeddings": {"values": [0.5], "statistics": {"token_count": 3}}}]}, Usage(3),
             model="text-embedding-005",
@@ -86,6 +90,9 @@ EXCHANGES = {
         "openai": Exchange(ORDER, IMAGE, Usage(images=1)),
         "stability-ai": Exchange(ORDER, STABLE, Usage(images=1), model="core"),
         "workers-ai": Exchange(ORDER, {"success": True, "result": {"image": "AAAA"}}, Usage(images=1)),
+        "replicate": Exchange(
+            ORDER, {"status": "succeeded", "output": ["https://x.example/1.png"]}, Usage(images=1), model="owner/name"
+        ),
         "segmind": Exchange(ORDER, {"image": "AAAA"}, Usage(images=1)),
         "bedrock": Exchange(ORDER, {"images": ["AAAA"]}, Usage(images=1), model="amazon.nova-canvas-v1:0"),
     },
@@ -100,6 +107,7 @@ EXCHANGES = {
         "cohere": Exchange(RANKED, {"results": RANKS, "meta": {"billed_units": {"search_units": 1}}}, Usage(searches=1)),
         "bedrock": Exchange(RANKED, {"results": RANKS}, model="amazon.rerank-v1:0"),
         "workers-ai": Exchange(RANKED, {"result": {"response": [{"id": 0, "score": 0.5}]}}),
+        "oracle": Exchange(RANKED, {"documentRanks": [{"index": 0, "relevanceScore": 0.5}]}, settings=COMPARTMENT),
     },
     "moderate": {"openai": Exchange(TEXT, {"results": [{"flagged": False}]})},
     "ocr": {"openai": Exchange({"document": {"type": "document_url"}}, {"pages": [{"index": 0}]})},
@@ -174,7 +182,7 @@ def each_of(operations):
 
 every, answered = each_of(OPERATIONS), each_of(ANSWERED)
 distinct = each_of(DISTINCT)
-fuzz = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 def exchange(provider, name):
@@ -185,6 +193,7 @@ def exchange(provider, name):
 def facts(provider, name, *, stream=False, strict=True, asked=None):
     model = chosen_model(provider) if name in provider.chosen else exchange(provider, name).model
     known = {"azure_api_version": "2025-01-01", "azure_deployment_id": "m"} if "azure" in provider.id else {}
+    known |= exchange(provider, name).settings
     return CallFacts(model, stream, strict, {}, known, False, asked or {})
 
 

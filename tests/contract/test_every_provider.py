@@ -129,7 +129,7 @@ DISTINCT = {translation(provider): provider for provider in CHATTING.values()}
 registered = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS.keys())
 every = pytest.mark.parametrize("provider", CHATTING.values(), ids=CHATTING.keys())
 distinct = pytest.mark.parametrize("provider", DISTINCT.values(), ids=[provider.id for provider in DISTINCT.values()])
-fuzz = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
 
 def chat(provider):

@@ -38,3 +38,9 @@ def test_every_answer_carries_the_content_security_policy():
     policy = Api().client.get("/healthz").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+def test_the_description_of_the_api_is_served_to_everyone():
+    answer = Api().client.get("/v1/openapi.json")
+    assert (answer.status_code, answer.json()["openapi"]) == (200, "3.1.0")
+    assert answer.json()["paths"]["/configs"]["post"]["x-scopes"] == ["configs.create"]

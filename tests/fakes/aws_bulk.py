@@ -3,11 +3,12 @@
 `FakeAwsBulk` is a script for a FakeProvider.  Signatures are recomputed by botocore from what arrived.
 """
 
+import asyncio
 import hashlib
 import re
 from functools import cache
 from urllib.parse import parse_qs, quote, unquote
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import botocore.loaders
 import botocore.model
@@ -101,6 +102,7 @@ class FakeAwsBulk:
         self.failures = []  # replies that are given before anything else to PUTs of parts
         self.completes_badly = False
         self.page = page
+        self.part_sent, self.dropped = asyncio.Event(), asyncio.Event()
 
     def __call__(self, seen):
         control = re.match(r"/model-(invocation|customization)-job", seen.path)
@@ -152,8 +154,10 @@ class FakeAwsBulk:
             return error_xml(404, "NoSuchUpload")
         if seen.method == "DELETE":
             del self.uploads[upload]
+            self.dropped.set()
             return Reply(204)
         if seen.method == "PUT":
+            self.part_sent.set()
             if self.failures:
                 return self.failures.pop(0)
             tag = f'"{hashlib.md5(seen.body).hexdigest()}"'
@@ -168,7 +172,7 @@ class FakeAwsBulk:
         space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
         asked = [
             (int(part.find(f"{space}PartNumber").text), part.find(f"{space}ETag").text)
-            for part in ElementTree.fromstring(seen.body)
+            for part in ET.fromstring(seen.body)
         ]
         if asked != sorted((number, tag) for number, (tag, _) in parts.items()):
             return error_xml(400, "InvalidPart")
@@ -178,7 +182,7 @@ class FakeAwsBulk:
         return Reply(body=b"<CompleteMultipartUploadResult><Key>x</Key></CompleteMultipartUploadResult>", headers=XML)
 
     def listing(self, bucket, query):
-        assert query["list-type"] == ["2"] and query["encoding-type"] == ["url"]
+        assert (query["list-type"], query["encoding-type"]) == (["2"], ["url"])
         prefix = query.get("prefix", [""])[0]
         after = query.get("continuation-token", [""])[0]
         keys = sorted(name.partition("/")[2] for name in self.objects if name.startswith(f"{bucket}/{prefix}"))

@@ -57,7 +57,9 @@ class FakeGoogleBulk:
             name = f"up-{len(self.uploads)}"
             self.uploads[name] = (f"{bucket}/{seen.json['name']}", bytearray(), seen.json)
             place = self.location or f"http://{seen.headers['host']}"
-            return Reply(headers={"location": f"{place}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={name}"})
+            return Reply(
+                headers={"location": f"{place}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={name}"}
+            )
         name = query["upload_id"][0]
         if seen.method == "DELETE":
             del self.uploads[name]
@@ -81,7 +83,14 @@ class FakeGoogleBulk:
     def told(self, name):
         content, metadata = self.objects[name]
         bucket, _, key = name.partition("/")
-        return {"kind": "storage#object", "bucket": bucket, "name": key, "size": str(len(content)), "timeCreated": CREATED, "metadata": metadata}
+        return {
+            "kind": "storage#object",
+            "bucket": bucket,
+            "name": key,
+            "size": str(len(content)),
+            "timeCreated": CREATED,
+            "metadata": metadata,
+        }
 
     def storage(self, seen, path, query):
         bucket, _, key = path.removeprefix("/storage/v1/b/").partition("/o")
@@ -130,7 +139,13 @@ class FakeGoogleBulk:
             return self.refuse(error(400, f"not a job: {body}"))
         number = str(7000 + len(self.jobs))
         name = f"projects/42/locations/europe-west1/{kind}/{number}"
-        self.jobs[kind, number] = {**body, "name": name, "state": "JOB_STATE_PENDING", "createTime": CREATED, "updateTime": CREATED}
+        self.jobs[kind, number] = {
+            **body,
+            "name": name,
+            "state": "JOB_STATE_PENDING",
+            "createTime": CREATED,
+            "updateTime": CREATED,
+        }
         return Reply(json=self.jobs[kind, number])
 
     def listing(self, kind, query):

@@ -118,18 +118,22 @@ class Sink(BaseHTTPRequestHandler):
         pass
 
 
-def memory(system, field):
+def workers(system):
+    """Return the processes that take requests; the one for batches starts when it likes."""
     pid = system.programs["gateway"].process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    told = [Path(f"/proc/{child}/status").read_text() for child in children]
+    return [child for child in children if b"batch-worker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def memory(system, field):
+    told = [Path(f"/proc/{pid}/status").read_text() for pid in workers(system)]
     return sum(int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024 for status in told)
 
 
 def grown(system, send):
-    """Return how many bytes the gateway's processes held at most beyond what they held before `send`."""
-    pid = system.programs["gateway"].process.pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        Path(f"/proc/{child}/clear_refs").write_text("5")
+    """Return how many bytes the gateway's workers held at most beyond what they held before `send`."""
+    for pid in workers(system):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
     before = memory(system, "VmRSS")
     send()
     return memory(system, "VmHWM") - before

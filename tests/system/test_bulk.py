@@ -59,13 +59,18 @@ def account(system, provider, host, settings, **fields):
     slug = system.admin("POST", "/virtual-keys", made)["slug"]
     system.wait_current()
     return openai.OpenAI(
-        base_url=f"{system.gateway}/v1", api_key=system.key, default_headers={"x-portkey-provider": f"@{slug}"}, max_retries=0
+        base_url=f"{system.gateway}/v1",
+        api_key=system.key,
+        default_headers={"x-portkey-provider": f"@{slug}"},
+        max_retries=0,
     )
 
 
 def output(system, client, batch_id):
     headers = {"authorization": f"Bearer {system.key}", **client.default_headers}
-    told = httpx.get(f"{system.gateway}/v1/batches/{batch_id}/output", headers={name: str(value) for name, value in headers.items()})
+    told = httpx.get(
+        f"{system.gateway}/v1/batches/{batch_id}/output", headers={name: str(value) for name, value in headers.items()}
+    )
     assert told.status_code == 200, told.text
     return lines_of(told.content)
 
@@ -126,11 +131,19 @@ def test_a_batch_of_vertex_is_stored_run_and_told_in_openais_words(system):
         said = {"x-portkey-provider-model": GEMINI}
         stored = client.files.create(file=("in.jsonl", ask(1) + b"\n" + ask(2)), purpose="batch", extra_headers=said)
         batch = client.batches.create(
-            input_file_id=stored.id, endpoint="/v1/chat/completions", completion_window="24h", extra_body={"model": GEMINI}
+            input_file_id=stored.id,
+            endpoint="/v1/chat/completions",
+            completion_window="24h",
+            extra_body={"model": GEMINI},
         )
         cloud.run(batch.id, gemini_answer)
         assert client.batches.retrieve(batch.id).request_counts.completed == 2
         told = output(system, client, batch.id)
-        assert [line["response"]["body"]["choices"][0]["message"]["content"] for line in told] == ["re: hé 1", "re: hé 2"]
+        assert [line["response"]["body"]["choices"][0]["message"]["content"] for line in told] == [
+            "re: hé 1",
+            "re: hé 2",
+        ]
         assert cloud.refusals == []
-        assert json.loads(client.files.content(stored.id).text.splitlines()[0])["request"]["labels"] == {"custom_id": "ask-1"}
+        assert json.loads(client.files.content(stored.id).text.splitlines()[0])["request"]["labels"] == {
+            "custom_id": "ask-1"
+        }

@@ -5,12 +5,8 @@ bucket is good for that one only; the gateway's own identity, which may reach mo
 that does.
 """
 
-import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -20,11 +16,11 @@ from data_plane.core.exchange import Exchange
 from data_plane.core.identity import IdentityAsk
 from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
-from data_plane.core.types import Answer, CallFacts, FormField, Json
-from data_plane.pipeline.bulk import lines
+from data_plane.core.types import Answer, CallFacts, Json
+from data_plane.pipeline.bulk.intake import ASKED, Intake
 from data_plane.pipeline.bulk.relay import ResultBody
 from data_plane.pipeline.bulk.route import BATCHES, FILES, TUNINGS, Route
-from data_plane.pipeline.bulk.wire import Sending, Wire, read_object
+from data_plane.pipeline.bulk.wire import Wire, read_object
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.forward import RawRelay
 from data_plane.pipeline.target import Destination
@@ -40,21 +36,12 @@ from data_plane.providers._bulk import (
     model_named,
     plain_id,
 )
-from shared.errors import BadRequest, BodyTooLarge, Forbidden, NotFound, Unsupported
+from shared.errors import BadRequest, Forbidden, NotFound, Unsupported
 from shared.routing.plan import Target
-from shared.schema.target_settings import SETTING_HEADERS
 
-MAX_FIELD_BYTES: Final = 4096
 MAX_LISTED: Final = 1000
 #: How many pages are looked through for the one behind `after`.
 MAX_PAGES: Final = 50
-#: Settings about one call rather than about an account: headers say them for a saved provider too.
-ASKED: Final = (
-    "aws_s3_bucket", "aws_s3_object_key", "aws_bedrock_model", "amz_server_side_encryption",
-    "amz_server_side_encryption_aws_kms_key_id", "vertex_storage_bucket_name", "provider_file_name", "provider_model",
-    "file_purpose",
-)  # fmt: skip
-_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +74,16 @@ class Run:
     exchange: Exchange
     deps: Deps
     timeout_ms: int | None
-    _sending: Sending | None = None
+
+    def wire_for(self, facts: CallFacts) -> Wire:
+        """Return the way to the account's services, as the facts have it."""
+        destination = replace(self.destination, facts=facts)
+        store = self.bulk.store(destination.base_url, facts)
+        return Wire(self.bulk, store, destination, self.deps, self.timeout_ms)
 
     def wire(self) -> Wire:
-        """Return the way to the account's services, as the facts are now."""
-        destination = replace(self.destination, facts=self.facts)
-        store = self.bulk.store(destination.base_url, self.facts)
-        return Wire(self.bulk, store, destination, self.deps, self.timeout_ms)
+        """Return the way to the account's services."""
+        return self.wire_for(self.facts)
 
     # what may be done
 
@@ -176,84 +166,15 @@ class Run:
     # files
 
     async def create_file(self) -> Done:
-        """Store a file whose lines are translated while they arrive; a fault leaves nothing behind."""
+        """Store a file whose lines are translated while they arrive."""
         raw = self.job.raw
         if raw is None or raw.upload is None:
             raise BadRequest("Invalid content type passed")
-        try:
-            sending, encoder = await self._read_form(raw.upload.fields())
-            size = await sending.finish()
-        except BaseException:
-            if self._sending is not None:
-                await self._sending.drop()
-            raise
-        store = sending.wire.store
+        intake = Intake(self.destination, self.facts, self.bulk, self.wire_for, self.check_model, self.check_bucket)
+        sending, encoder, size = await intake.take(raw.upload.fields())
         self.exchange.model_served = encoder.model or None
         now = self.exchange.call.received_us // 1_000_000
-        return self.told(file_object(store, Stored(sending.place, size, now, encoder.purpose)))
-
-    async def _read_form(self, fields: AsyncIterator[FormField]) -> tuple[Sending, lines.LineEncoder]:
-        encoder: lines.LineEncoder | None = None
-        purpose = str(self.facts.settings.get("file_purpose") or "")
-        async for field in fields:
-            if field.filename is None:
-                text = await _text(field)
-                setting = SETTING_HEADERS.get(field.name.lower(), (field.name, False))[0]
-                if field.name == "purpose":
-                    purpose = text
-                elif setting in ASKED and encoder is None:
-                    self.facts = replace(self.facts, settings={**self.facts.settings, setting: text})
-            elif field.name != "file" or encoder is not None:
-                raise BadRequest("The form must have one file.", path="file")
-            else:
-                encoder = self._encoder(purpose)
-                self._sending = self._destined(field.filename, encoder)
-                await self._take(field, encoder, self._sending)
-        if encoder is None or self._sending is None or not encoder.count:
-            raise BadRequest("The form must have a file with at least one line.", path="file")
-        if purpose and purpose != encoder.purpose:
-            raise BadRequest(f"The purpose must be {encoder.purpose} for these lines.", path="purpose")
-        return self._sending, encoder
-
-    def _encoder(self, purpose: str) -> lines.LineEncoder:
-        if purpose not in {"", *lines.PURPOSES}:
-            raise Unsupported(
-                f"{self.destination.provider.id} has files here for the purposes: {', '.join(lines.PURPOSES)}",
-                path="purpose",
-            )
-        base_url, settings = self.destination.base_url, self.facts.settings
-        named = next((settings[name] for name in self.bulk.model_settings if settings.get(name)), "")
-        facts = replace(self.facts, model=str(named), stream=False)
-        return lines.LineEncoder(
-            self.bulk.batches(base_url, facts), self.bulk.tunings(base_url, facts), facts, purpose, self.check_model,
-            model=facts.model, is_fixed=bool(facts.model),
-        )  # fmt: skip
-
-    def _destined(self, filename: str, encoder: lines.LineEncoder) -> Sending:
-        wire = self.wire()
-        bucket_setting, key_setting = wire.store.settings
-        bucket = self.bound_bucket(wire) or self.facts.settings.get(bucket_setting)
-        if not bucket:
-            header = f"x-portkey-{bucket_setting.replace('_', '-')}"
-            raise BadRequest(f"{header} is required: the bucket that the file is put into.", path=bucket_setting)
-        key = self.facts.settings.get(key_setting) or _made_key(filename)
-        place = wire.store.place(str(bucket), str(key))
-        if not place.key.endswith(".jsonl"):
-            raise BadRequest("The name of the object must end with .jsonl.", path=key_setting)
-        asked = self.job.choice.settings.get(bucket_setting)
-        if asked:
-            self.check_bucket(Place(str(asked), ""), wire)
-        return Sending(wire, place, lambda: encoder.purpose)
-
-    async def _take(self, field: FormField, encoder: lines.LineEncoder, sending: Sending) -> None:
-        splitter = lines.LineSplitter(lines.line_too_long)
-        async for piece in field.pieces():
-            for number, line in splitter.feed(piece):
-                await sending.write(encoder.encode(number, line))
-            # Translating takes a while: others must have their turn, however fast the caller is.
-            await asyncio.sleep(0)
-        for number, line in splitter.close():
-            await sending.write(encoder.encode(number, line))
+        return self.told(file_object(sending.wire.store, Stored(sending.place, size, now, encoder.purpose)))
 
     async def read_file(self) -> Done:
         """Tell what the store knows of a file."""
@@ -272,10 +193,10 @@ class Run:
     async def list_files(self) -> Done:
         """List the objects of a bucket."""
         wire = self.wire()
-        bucket = self.bound_bucket(wire) or self.facts.settings.get(wire.store.settings[0])
+        bucket = self.facts.settings.get(wire.store.settings[0])
         if not bucket:
             raise BadRequest(f"{wire.store.settings[0]} is required.", path=wire.store.settings[0])
-        folder = wire.store.place(str(bucket), "")
+        folder = self.check_bucket(wire.store.place(str(bucket), ""), wire)
 
         async def fetch(count: int, token: str | None) -> tuple[list[Json], str | None]:
             told = await wire.ask(wire.store.page(folder, count, token), is_storage=True)
@@ -379,24 +300,6 @@ def _address(text: str) -> str:
         return plain_id(text)
     except NotFound:
         return ""
-
-
-async def _text(field: FormField) -> str:
-    content = bytearray()
-    async for piece in field.pieces():
-        content += piece
-        if len(content) > MAX_FIELD_BYTES:
-            raise BodyTooLarge("A field of the form is too long.")
-    try:
-        return content.decode().strip()
-    except UnicodeDecodeError:
-        raise BadRequest("A text of the form is not UTF-8.", path="body") from None
-
-
-def _made_key(filename: str) -> str:
-    """Return a name for an object that nobody else has, with what the caller calls the file at its end."""
-    stem = _UNFIT.sub("_", PurePosixPath(filename.replace("\\", "/")).name.removesuffix(".jsonl")).strip("._")
-    return f"gatehouse/{token_hex(12)}/{stem[:100] or 'file'}.jsonl"
 
 
 _DO: Final[Mapping[tuple[str, str], Callable[[Run], Awaitable[Done]]]] = {

@@ -3,11 +3,9 @@
 import pytest
 
 from control_plane.core.scopes import (
-    ALL_SCOPES,
     DATA_PLANE,
     KEY_ADMINISTRATION,
     OF_KEY_TYPE,
-    OF_ROLE,
     ORGANISATION_KEY,
     WORKSPACE_SERVICE_KEY,
     WORKSPACE_USER_KEY,
@@ -35,11 +33,6 @@ def test_a_scope_of_the_organisation_is_for_admin_keys_only(scope):
 def test_both_workspace_keys_hold_what_the_contract_names(scope):
     assert scope in OF_KEY_TYPE[WORKSPACE_SERVICE_KEY]
     assert scope in OF_KEY_TYPE[WORKSPACE_USER_KEY]
-
-
-def test_members_only_look():
-    assert {scope.rpartition(".")[2] for scope in OF_ROLE["member"]} == {"list", "read", "view"}
-    assert OF_ROLE["owner"] == OF_ROLE["admin"] == ALL_SCOPES
 
 
 def test_an_unfit_scope_is_named():

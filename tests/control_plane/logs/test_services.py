@@ -8,10 +8,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from control_plane.core.errors import Invalid
+from control_plane.keys.models import ApiKey
 from control_plane.logs.partitions import maintain_partitions
 from control_plane.logs.services import LogQuery, attempts_of, bodies_of, find_log, find_logs
+from control_plane.orgs.services import add_workspace_user, principal_of_user
 from shared.schema.log_record import AttemptRecord, Step
-from tests.control_plane.factories import make_tenant
+from tests.control_plane.factories import make_member, make_tenant
 from tests.control_plane.logs.log_kit import Gateway, make_record, now_us, payload_frame, store
 
 pytestmark = pytest.mark.django_db
@@ -159,3 +161,18 @@ def test_a_list_does_not_read_the_decisions_of_its_records(tenant):
     (row,) = find_logs(tenant.actor, recent()).rows
     assert row.get_deferred_fields() == {"decision"}
     assert find_log(tenant.actor, str(row.id)).get_deferred_fields() == set()
+
+
+def test_whoever_sees_own_data_only_sees_the_records_of_own_keys(tenant):
+    user = make_member(tenant)
+    add_workspace_user(tenant.actor, tenant.workspace, user.pk, "member")
+    key = ApiKey.objects.create(
+        organisation=tenant.organisation, workspace=tenant.workspace, type="workspace-user", name="mine", user=user, secret_hash="h", masked="m", scopes=[]
+    )
+    mine, other = store(tenant, api_key=str(key.pk)), store(tenant)
+    assert set(ids(find_logs(principal_of_user(user), recent()))) == {str(mine.id), str(other.id)}
+    tenant.organisation.access = {"membersViewAllData": False}
+    tenant.organisation.save()
+    principal = principal_of_user(user)
+    assert ids(find_logs(principal, recent())) == [str(mine.id)]
+    assert find_log(principal, str(other.id)) is None

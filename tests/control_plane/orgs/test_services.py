@@ -4,7 +4,8 @@ import pytest
 
 from control_plane.core.errors import Conflict, Invalid
 from control_plane.core.models import OutboxEvent
-from control_plane.core.scopes import ALL_SCOPES, OF_ROLE
+from control_plane.core.scopes import ALL_SCOPES
+from control_plane.core.tenancy import visible_to
 from control_plane.orgs.models import Workspace
 from control_plane.orgs.services import (
     add_workspace_user,
@@ -112,7 +113,7 @@ def test_members_reach_the_workspaces_that_they_joined_until_they_leave():
     user, team = make_member(tenant), make_workspace(tenant)
     member = add_workspace_user(tenant.actor, team, user.pk, "admin")
     principal = principal_of_user(user)
-    assert (principal.workspace_ids, principal.scopes) == (frozenset({team.pk}), OF_ROLE["member"])
+    assert (principal.workspace_ids, principal.allows("configs.create", team.pk)) == (frozenset({team.pk}), True)
     remove_workspace_user(tenant.actor, member)
     assert principal_of_user(user).workspace_ids == frozenset()
 
@@ -131,3 +132,40 @@ def test_an_inactive_person_is_nobody():
     user.is_active = False
     user.save()
     assert principal_of_user(user) is None
+
+
+def test_a_role_holds_in_its_own_workspace_and_in_no_other():
+    tenant = make_tenant()
+    user, led, joined = make_member(tenant), make_workspace(tenant), make_workspace(tenant)
+    add_workspace_user(tenant.actor, led, user.pk, "manager")
+    add_workspace_user(tenant.actor, joined, user.pk, "member")
+    principal = principal_of_user(user)
+    assert [principal.allows("configs.create", each.pk) for each in (led, joined)] == [True, False]
+    assert principal.workspaces_with({"configs.create"}) == {led.pk}
+    assert principal.workspaces_with({"configs.list"}) == {led.pk, joined.pk}
+    told = principal.why_not("configs.create", joined.pk)
+    assert (told.rule, "workspace" in told.changed_by) == ("configs.create is not part of the role member", True)
+    assert set(visible_to(Workspace.objects.all(), principal, {"configs.create"})) == {led}
+
+
+def test_a_workspaces_switch_wins_over_the_organisations():
+    tenant = make_tenant()
+    user, team, other = make_member(tenant), make_workspace(tenant), make_workspace(tenant)
+    for each in (team, other):
+        add_workspace_user(tenant.actor, each, user.pk, "member")
+    tenant.organisation.access = {"membersViewPrompts": False, "membersViewAllData": False}
+    tenant.organisation.save()
+    team.access = {"membersViewPrompts": True, "membersViewAllData": True}
+    team.save()
+    principal = principal_of_user(user)
+    assert [principal.allows("prompts.read", each.pk) for each in (team, other)] == [True, False]
+    assert principal.own_data_in == {other.pk}
+    assert "membersViewPrompts" in principal.why_not("prompts.read", other.pk).rule
+
+
+def test_what_admins_may_not_see_can_be_switched_off_for_them():
+    tenant = make_tenant()
+    tenant.organisation.access = {"orgAdminViewLogs": False}
+    tenant.organisation.save()
+    principal = principal_of_user(make_member(tenant, "owner"))
+    assert (principal.allows("logs.view"), principal.allows("logs.list")) == (False, True)

@@ -4,15 +4,24 @@ import pytest
 from django.test import Client
 
 from control_plane.accounts.services import create_setup_link, find_or_create_user
+from control_plane.orgs.domains import claim_domain
+from control_plane.orgs.invites import create_invite
 from control_plane.orgs.services import add_workspace_user
+from tests.control_plane.accounts.people_kit import PASSWORD, with_password, with_second_factor
 from tests.control_plane.factories import make_key, make_member, make_tenant, make_virtual_key
 from tests.control_plane.logs.log_kit import store
 from tests.control_plane.ui.page_kit import Page, owner_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
-INSIDE = ["/logs", "/gateways", "/keys", "/keys/create", "LOG", "REVOKE"]
-OUTSIDE = ["/login", "SETUP", "/setup/gone", "/nowhere"]
+INSIDE = [
+    "/api", "/logs", "/gateways", "/keys", "/keys/create", "LOG", "REVOKE", "/account", "/people", "/people/invite", "ROLE",
+    "REMOVE", "/people/sign-in", "/people/sign-in/rules", "/people/sign-in/provider",
+]  # fmt: skip
+#: Pages of people who have a password, and of those who have a second factor too.
+PROVED = ["/account/password", "/account/second-factor"]
+SAFER = ["/account/second-factor/remove", "/account/recovery-codes"]
+OUTSIDE = ["/login", "SETUP", "/setup/gone", "/nowhere", "INVITE", "/invite/gone", "CODE", "/sso/callback"]
 
 
 @pytest.fixture
@@ -25,6 +34,10 @@ def path_of(name, tenant):
         return f"/logs/{store(tenant, request={'a': 1}, response={'b': 2}, metadata={'team': 'x'}).id}"
     if name == "REVOKE":
         return f"/keys/{make_key(tenant).row.pk}/revoke"
+    if name in {"ROLE", "REMOVE"}:
+        return f"/people/{make_member(tenant).pk}/{name.lower()}"
+    if name == "INVITE":
+        return f"/invite/{create_invite(tenant.actor, 'new@example.com', 'admin').link().rpartition('/')[2]}"
     if name == "SETUP":
         return f"/setup/{create_setup_link(make_member(tenant)).reveal()}"
     return name
@@ -37,11 +50,27 @@ def status_of_file(path):
     return answer.status_code
 
 
-@pytest.fixture(params=[*INSIDE, *OUTSIDE])
+def half_way(tenant):
+    """A browser that has given the right password of somebody with a second factor."""
+    user = with_password(make_member(tenant))
+    with_second_factor(user)
+    client = Client()
+    client.post("/login", {"email": user.email, "password": PASSWORD})
+    return client
+
+
+@pytest.fixture(params=[*INSIDE, *PROVED, *SAFER, *OUTSIDE])
 def answer(request, tenant):
     make_virtual_key(tenant)
     store(tenant)
-    client = owner_of(tenant) if request.param in INSIDE else Client()
+    create_invite(tenant.actor, "pending@example.com", "member")
+    claim_domain(tenant.actor, "example.com")
+    if request.param == "CODE":
+        return half_way(tenant).get("/login/code")
+    user = with_password(make_member(tenant, "owner"))
+    if request.param in SAFER:
+        with_second_factor(user)
+    client = Client() if request.param in OUTSIDE else signed_in(user)
     return client.get(path_of(request.param, tenant))
 
 
@@ -85,13 +114,15 @@ def test_every_page_has_a_language_a_title_one_heading_and_a_way_to_its_content(
 
 def test_every_field_has_a_label_and_every_table_heads(shown):
     labels = {label["for"] for label in shown.all("label")}
-    fields = [field for tag in ("input", "select") for field in shown.all(tag) if field.get("type") != "hidden"]
+    fields = [
+        field for tag in ("input", "select", "textarea") for field in shown.all(tag) if field.get("type") != "hidden"
+    ]
     assert {field["id"] for field in fields} - labels == set()
     assert all("scope" in head for head in shown.all("th"))
     assert len(shown.all("caption")) == len(shown.all("table"))
 
 
-@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("name", [*INSIDE, *PROVED, *SAFER])
 def test_a_stranger_is_sent_to_sign_in_and_comes_back(tenant, name):
     path = path_of(name, tenant)
     sent = Client().get(path)

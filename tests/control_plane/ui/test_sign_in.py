@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from control_plane.accounts.models import Guesses, SignIn
 from control_plane.accounts.services import create_setup_link, set_password
+from tests.control_plane.accounts.people_kit import code_of, with_second_factor
 from tests.control_plane.factories import make_member, make_tenant
 from tests.control_plane.ui.page_kit import Page, signed_in
 
@@ -159,3 +161,121 @@ def test_no_page_repeats_a_password_that_was_typed(user):
     path = f"/setup/{create_setup_link(user).reveal()}"
     answer = Client().post(path, {"password": "one long passphrase", "again": "two long passphrase"})
     assert b"long passphrase" not in answer.content
+
+
+def test_the_address_is_asked_first_and_then_the_password(user):
+    client = Client()
+    first = Page(client.get("/login", {"next": "/keys"}))
+    assert [field.get("name") for field in first.all("input") if field.get("type") != "hidden"] == ["email"]
+    second = client.post("/login", {"email": "ada@example.com", "next": "/keys"})
+    fields = {field.get("name"): field.get("value") for field in Page(second).all("input")}
+    assert (second.status_code, fields["email"], fields["next"], "password" in fields) == (
+        200,
+        "ada@example.com",
+        "/keys",
+        True,
+    )
+    assert client.post("/login", {"email": "nonsense"}).status_code == 400
+
+
+def test_an_unknown_address_is_asked_for_a_password_just_so(user):
+    known, unknown = (
+        Page(Client().post("/login", {"email": email})).text for email in ("ada@example.com", "no@example.com")
+    )
+    assert known == unknown
+
+
+def test_guessing_is_locked_out_and_even_the_right_password_waits(user):
+    for _ in range(6):
+        assert sign_in(Client(), password="wrong").status_code == 400
+    client = Client()
+    answer = sign_in(client)
+    assert (answer.status_code, is_signed_in(client)) == (429, False)
+    assert "Too many tries" in Page(answer).text
+
+
+def test_guessing_at_nobody_is_answered_just_so(user):
+    known, unknown = (
+        [Page(sign_in(Client(), email=email, password="wrong")).text for _ in range(8)]
+        for email in ("ada@example.com", "no@example.com")
+    )
+    assert known == unknown
+
+
+def test_a_right_password_takes_the_failures_back(user):
+    for _ in range(5):
+        sign_in(Client(), password="wrong")
+    assert sign_in(Client()).status_code == 302
+    assert not Guesses.objects.filter(user=user).exists()
+
+
+def test_the_second_factor_is_asked_for_before_anything_opens(user):
+    with_second_factor(user)
+    client = Client()
+    answer = sign_in(client, next="/keys")
+    assert (answer["location"], is_signed_in(client)) == ("/login/code?next=%2Fkeys", False)
+    assert client.get("/keys")["location"].startswith("/login")
+    answer = client.post("/login/code", {"code": code_of(user), "next": "/keys"})
+    assert (answer["location"], is_signed_in(client)) == ("/keys", True)
+    assert SignIn.objects.get().method == "code"
+
+
+def test_a_code_that_was_used_does_not_sign_in_again(user):
+    with_second_factor(user)
+    code, clients = code_of(user), [Client(), Client()]
+    for client in clients:
+        sign_in(client)
+    answers = [client.post("/login/code", {"code": code}) for client in clients]
+    assert [answer.status_code for answer in answers] == [302, 400]
+    assert code.encode() not in answers[1].content or "not right" in Page(answers[1]).text
+
+
+def test_a_recovery_code_signs_in_once(user):
+    codes = with_second_factor(user)
+    clients = [Client(), Client()]
+    for client in clients:
+        sign_in(client)
+    answers = [client.post("/login/code", {"code": codes[0]}) for client in clients]
+    assert [answer.status_code for answer in answers] == [302, 400]
+
+
+def test_guessing_codes_is_locked_out(user):
+    with_second_factor(user)
+    client = Client()
+    sign_in(client)
+    wrong = "000000" if code_of(user) != "000000" else "111111"
+    assert [client.post("/login/code", {"code": wrong}).status_code for _ in range(7)] == [400] * 6 + [429]
+    assert client.post("/login/code", {"code": code_of(user)}).status_code == 429
+
+
+def test_the_second_step_needs_the_first(user):
+    with_second_factor(user)
+    client = Client()
+    for answer in (client.get("/login/code"), client.post("/login/code", {"code": code_of(user)})):
+        assert (answer.status_code, answer["location"]) == (302, "/login?next=%2F")
+    assert not is_signed_in(client)
+
+
+def test_half_a_sign_in_ends_with_the_password_that_made_it(user):
+    with_second_factor(user)
+    client = Client()
+    sign_in(client)
+    set_password(user, "another long passphrase")
+    assert client.post("/login/code", {"code": code_of(user)})["location"].startswith("/login?")
+    assert not is_signed_in(client)
+
+
+def test_half_a_sign_in_does_not_wait_for_ever(user, monkeypatch):
+    with_second_factor(user)
+    client = Client()
+    sign_in(client)
+    monkeypatch.setattr("control_plane.ui.sign_in.HALF_WAY_S", -1)
+    assert client.get("/login/code")["location"].startswith("/login?")
+
+
+def test_a_set_up_link_does_not_go_around_the_second_factor(user):
+    with_second_factor(user)
+    client = Client()
+    path = f"/setup/{create_setup_link(user).reveal()}"
+    answer = client.post(path, {"password": "another passphrase!", "again": "another passphrase!"})
+    assert (answer["location"], is_signed_in(client)) == ("/login/code?next=%2F", False)

@@ -19,7 +19,9 @@ async def post():
         try:
             upload = upload_of(request, limits["limit"], silence_s=limits["silence_s"])
             async for field in upload.fields():
-                found.append([field.name, field.filename, b"".join([piece async for piece in field.pieces()]).decode("latin-1")])
+                found.append(
+                    [field.name, field.filename, b"".join([piece async for piece in field.pieces()]).decode("latin-1")]
+                )
             upload.fields()
         except GatewayError as error:
             return web.json_response({"status": error.status, "message": error.message, "found": found})

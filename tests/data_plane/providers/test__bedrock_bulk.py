@@ -17,10 +17,17 @@ FACTS = CallFacts("", False, True, {}, {"aws_region": "eu-west-1"})
 RUNTIME = "https://bedrock-runtime.eu-west-1.amazonaws.com"
 BATCHES = BedrockBatches(RUNTIME, FACTS)
 JOB = f"{ARN}model-invocation-job/abcdef012345"
-BODY = {"endpoint": "/v1/chat/completions", "input_file_id": "s3://in-bucket/a/in.jsonl", "role_arn": ROLE, "model": NOVA}
+BODY = {
+    "endpoint": "/v1/chat/completions",
+    "input_file_id": "s3://in-bucket/a/in.jsonl",
+    "role_arn": ROLE,
+    "model": NOVA,
+}
 TEXTS = st.text(max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3)
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS,
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -55,7 +62,13 @@ def test_what_bedrock_would_not_take_is_a_400_that_names_it(changes, path):
     ("Stopped", "cancelled"), ("Completed", "completed"), ("PartiallyCompleted", "completed"), ("Failed", "failed"), ("Expired", "expired"), ("New", "in_progress"),
 ])  # fmt: skip
 def test_every_status_has_a_word_of_openais(status, expected):
-    told = {"jobArn": JOB, "status": status, "message": "why", "endTime": "2026-01-02T03:04:05Z", "lastModifiedTime": "2026-01-02T03:04:05Z"}
+    told = {
+        "jobArn": JOB,
+        "status": status,
+        "message": "why",
+        "endTime": "2026-01-02T03:04:05Z",
+        "lastModifiedTime": "2026-01-02T03:04:05Z",
+    }
     shown = BATCHES.shown(told)
     assert (shown["status"], shown.get(f"{expected}_at", 1767323045)) == (expected, 1767323045)
     assert bool(shown["errors"]) is (expected == "failed")
@@ -68,15 +81,24 @@ def test_an_id_that_is_none_asks_nothing(job_id):
 
 
 def test_services_of_one_account_are_in_its_region_or_at_its_own_address():
-    assert service_address(RUNTIME, "https://s3.{aws_region}.amazonaws.com", FACTS) == "https://s3.eu-west-1.amazonaws.com"
-    assert service_address("https://mine.example", "https://s3.{aws_region}.amazonaws.com", FACTS) == "https://mine.example"
+    assert (
+        service_address(RUNTIME, "https://s3.{aws_region}.amazonaws.com", FACTS) == "https://s3.eu-west-1.amazonaws.com"
+    )
+    assert (
+        service_address("https://mine.example", "https://s3.{aws_region}.amazonaws.com", FACTS)
+        == "https://mine.example"
+    )
     region = "evil.s3.eu-west-1"
     facts = CallFacts("", False, True, {}, {"aws_region": region})
     with pytest.raises(BadRequest, match="region"):
-        service_address(f"https://bedrock-runtime.{region}.amazonaws.com", "https://s3.{aws_region}.amazonaws.com", facts)
+        service_address(
+            f"https://bedrock-runtime.{region}.amazonaws.com", "https://s3.{aws_region}.amazonaws.com", facts
+        )
 
 
-@pytest.mark.parametrize(("key", "job"), [("out/abcdef012345/in.jsonl.out", "abcdef012345"), ("in.jsonl", None), ("x/in.jsonl.out", None)])
+@pytest.mark.parametrize(
+    ("key", "job"), [("out/abcdef012345/in.jsonl.out", "abcdef012345"), ("in.jsonl", None), ("x/in.jsonl.out", None)]
+)
 def test_results_are_known_by_the_folder_of_their_job(key, job):
     assert BATCHES.result_of(Place("out-bucket", key)) == job
 
@@ -95,7 +117,12 @@ def test_a_key_of_bedrock_is_not_sent_to_s3():
 @given(st.dictionaries(st.sampled_from(["recordId", "modelOutput", "modelInput", "error"]), JSON), st.dictionaries(st.sampled_from(
     ["status", "inputDataConfig", "outputDataConfig", "modelId", "submitTime", "invocationJobSummaries", "nextToken", "modelInvocationType"]), JSON))  # fmt: skip
 def test_whatever_bedrock_says_is_read_or_refused(line, job):
-    for read in (lambda: BATCHES.decode(line, FACTS), lambda: BATCHES.shown({"jobArn": JOB, **job}), lambda: BATCHES.paged(job), lambda: BATCHES.results(job)):
+    for read in (
+        lambda: BATCHES.decode(line, FACTS),
+        lambda: BATCHES.shown({"jobArn": JOB, **job}),
+        lambda: BATCHES.paged(job),
+        lambda: BATCHES.results(job),
+    ):
         try:
             read()
         except GatewayError:

@@ -15,10 +15,16 @@ TUNINGS = BULK.tunings("https://bedrock-runtime.eu-west-1.amazonaws.com", CallFa
 NOVA = "amazon.nova-lite-v1:0"
 BODY = {"model": NOVA, "training_file": "s3://in-bucket/a/t.jsonl", "role_arn": ROLE}
 JOB = f"{ARN}model-customization-job/{NOVA}/abcdef012345"
-TURNS = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+TURNS = [
+    {"role": "system", "content": "Be brief"},
+    {"role": "user", "content": "Q"},
+    {"role": "assistant", "content": "A"},
+]
 TEXTS = st.text(max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3)
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS,
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -59,13 +65,19 @@ def test_an_example_is_written_as_the_models_family_takes_it(model, expected):
 
 
 def test_a_prompt_with_its_completion_stays_as_it_is():
-    assert TUNINGS.encode({"prompt": "a", "completion": "b", "x": 1}, facts("cohere.command")) == {"prompt": "a", "completion": "b"}
+    assert TUNINGS.encode({"prompt": "a", "completion": "b", "x": 1}, facts("cohere.command")) == {
+        "prompt": "a",
+        "completion": "b",
+    }
 
 
 def test_what_a_family_cannot_learn_from_is_refused():
     more = [*TURNS, {"role": "user", "content": "more"}, {"role": "assistant", "content": "B"}]
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
-    for model, turns in (("amazon.titan-text-express-v1", more), ("anthropic.claude-3-haiku", [{"role": "user", "content": [image]}, TURNS[2]])):
+    for model, turns in (
+        ("amazon.titan-text-express-v1", more),
+        ("anthropic.claude-3-haiku", [{"role": "user", "content": [image]}, TURNS[2]]),
+    ):
         with pytest.raises(Unsupported):
             TUNINGS.encode({"messages": turns}, facts(model))
 
@@ -87,7 +99,11 @@ def test_an_id_that_is_none_asks_nothing():
 @given(JSON, st.dictionaries(st.sampled_from(
     ["status", "validationDataConfig", "trainingDataConfig", "hyperParameters", "modelCustomizationJobSummaries", "creationTime"]), JSON))  # fmt: skip
 def test_whatever_is_said_is_read_or_refused(example, job):
-    for read in (lambda: TUNINGS.shown({"jobArn": JOB, **job}), lambda: TUNINGS.paged(job), lambda: TUNINGS.encode({"messages": example}, facts(NOVA))):
+    for read in (
+        lambda: TUNINGS.shown({"jobArn": JOB, **job}),
+        lambda: TUNINGS.paged(job),
+        lambda: TUNINGS.encode({"messages": example}, facts(NOVA)),
+    ):
         try:
             read()
         except GatewayError:

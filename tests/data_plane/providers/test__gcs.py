@@ -47,7 +47,9 @@ def test_a_bucket_with_a_name_that_google_does_not_have_is_refused(bucket):
         STORE.place(bucket, "x")
 
 
-@given(st.one_of(st.binary(max_size=100), st.just(b'{"items":[{"name":"x","size":{}},3,{"name":4}],"nextPageToken":5}')))
+@given(
+    st.one_of(st.binary(max_size=100), st.just(b'{"items":[{"name":"x","size":{}},3,{"name":4}],"nextPageToken":5}'))
+)
 def test_whatever_google_answers_is_read_or_refused(content):
     told = Told(200, {}, content)
     for read in (lambda: STORE.seen(told, PLACE), lambda: STORE.paged(told, PLACE), lambda: STORE.fault(500, content)):

@@ -67,7 +67,13 @@ def test_a_request_is_the_one_that_awss_own_sdk_makes(operation):
 @pytest.mark.parametrize("operation", list(requests()))
 def test_a_signature_is_the_one_that_aws_computes(operation):
     request, _ = requests()[operation]
-    sign_request(request, AwsKey("AKIA", Secret("secret"), Secret("token")), region="eu-west-1", service="s3", now_s=1_800_000_000.0)
+    sign_request(
+        request,
+        AwsKey("AKIA", Secret("secret"), Secret("token")),
+        region="eu-west-1",
+        service="s3",
+        now_s=1_800_000_000.0,
+    )
     host, target = request.url.removeprefix("https://").split("/", 1)
     seen = Seen(request.method, "", {**request.headers, "host": host}, request.body, "/" + target)
     assert s3_fault(seen, KEYS) is None
@@ -80,13 +86,19 @@ def test_an_object_is_listed_with_whatever_name_it_has():
         "<Contents><Key>y</Key><Size>x</Size></Contents><NextContinuationToken>a&amp;b</NextContinuationToken></ListBucketResult>"
     )
     found, token = store().paged(Told(200, {}, text.encode()), Place("in-bucket", ""))
-    assert [(stored.place.key, stored.size, stored.created) for stored in found] == [("a b/&amp;<x>.jsonl", 7, 1767323045), ("y", 0, 0)]
+    assert [(stored.place.key, stored.size, stored.created) for stored in found] == [
+        ("a b/&amp;<x>.jsonl", 7, 1767323045),
+        ("y", 0, 0),
+    ]
     assert token == "a&b"
     assert "continuation-token=a%26b" in store().page(Place("in-bucket", "x/y"), 5, token).url
     assert "prefix=x%2Fy%2F" in store().page(Place("in-bucket", "x/y"), 5, token).url
 
 
-@given(st.binary(max_size=200), st.dictionaries(st.sampled_from(["etag", "content-length", "last-modified"]), st.text(max_size=20)))
+@given(
+    st.binary(max_size=200),
+    st.dictionaries(st.sampled_from(["etag", "content-length", "last-modified"]), st.text(max_size=20)),
+)
 def test_whatever_s3_answers_is_read_or_refused(content, headers):
     told, place = Told(200, headers, content), Place("in-bucket", "x")
     for read in (
@@ -108,13 +120,17 @@ def test_an_error_is_told_in_s3s_words(status, content, message, code):
     assert (fault.message, fault.code) == (message, code)
 
 
-@pytest.mark.parametrize("bucket", ["", "a", "A-b", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--abc", "a/b", "a" * 64, "a:b", "a@b"])
+@pytest.mark.parametrize(
+    "bucket", ["", "a", "A-b", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--abc", "a/b", "a" * 64, "a:b", "a@b"]
+)
 def test_a_bucket_with_a_name_that_s3_does_not_have_is_refused(bucket):
     with pytest.raises(BadRequest):
         store().place(bucket, "x")
 
 
-@pytest.mark.parametrize("settings", [{"amz_server_side_encryption": "x"}, {"amz_server_side_encryption_aws_kms_key_id": "a\nb"}])
+@pytest.mark.parametrize(
+    "settings", [{"amz_server_side_encryption": "x"}, {"amz_server_side_encryption_aws_kms_key_id": "a\nb"}]
+)
 def test_an_encryption_that_is_none_is_refused(settings):
     with pytest.raises(BadRequest):
         store(**settings).begin(PLACE, "batch")

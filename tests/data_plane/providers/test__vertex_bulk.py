@@ -23,7 +23,9 @@ FACTS = CallFacts(GEMINI, False, True, {}, SETTINGS)
 BASE_URL = "https://europe-west1-aiplatform.googleapis.com/v1/projects/proj/locations/europe-west1"
 TEXTS = st.text(max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3)
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS,
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -64,7 +66,9 @@ async def made(stage, model=GEMINI, content=None, **options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("model", "answer", "said"), [(GEMINI, gemini_answer, "re: hé 1"), (CLAUDE, claude_answer, "hello")])
+@pytest.mark.parametrize(
+    ("model", "answer", "said"), [(GEMINI, gemini_answer, "re: hé 1"), (CLAUDE, claude_answer, "hello")]
+)
 async def test_a_batch_goes_from_its_file_to_its_answers(tmp_path, model, answer, said):
     async with vertex(tmp_path) as stage:
         batch = await made(stage, model)
@@ -85,10 +89,16 @@ async def test_a_file_is_stored_in_slices_and_told_of(tmp_path):
         content = b"\n".join(ask(number, "x" * 4000) for number in range(4500))
         stored = await stage.upload(content, provider_model=GEMINI, provider_file_name="a/b.jsonl")
         held, metadata = stage.cloud.objects["my-bucket/a/b.jsonl"]
-        assert (stored.id, stored.bytes, metadata) == ("gs%3A%2F%2Fmy-bucket%2Fa%2Fb.jsonl", len(held), {"purpose": "batch"})
+        assert (stored.id, stored.bytes, metadata) == (
+            "gs%3A%2F%2Fmy-bucket%2Fa%2Fb.jsonl",
+            len(held),
+            {"purpose": "batch"},
+        )
         sizes = [len(seen.body) for seen in stage.fake.seen if seen.method == "PUT"]
         assert (len(sizes) > 2, set(sizes[:-1])) == (True, {wire.SLICE_BYTES})
-        assert [line["request"]["labels"]["custom_id"] for line in lines_of(held)] == [f"ask-{number}" for number in range(4500)]
+        assert [line["request"]["labels"]["custom_id"] for line in lines_of(held)] == [
+            f"ask-{number}" for number in range(4500)
+        ]
         read = await stage.client.files.retrieve(stored.id)
         assert (read.bytes, read.created_at, read.purpose) == (len(held), 1767323045, "batch")
         assert [item.id async for item in stage.client.files.list()] == [stored.id]
@@ -102,7 +112,9 @@ async def test_a_file_is_stored_in_slices_and_told_of(tmp_path):
 async def test_a_bad_line_far_behind_ends_an_upload_that_has_begun(tmp_path):
     async with vertex(tmp_path) as stage:
         with pytest.raises(openai.BadRequestError, match="Line 4501 "):
-            await stage.upload(b"\n".join([*(ask(number, "x" * 4000) for number in range(4500)), b"{"]), provider_model=GEMINI)
+            await stage.upload(
+                b"\n".join([*(ask(number, "x" * 4000) for number in range(4500)), b"{"]), provider_model=GEMINI
+            )
         assert (stage.cloud.objects, stage.cloud.uploads, stage.cloud.refusals) == ({}, {}, [])
 
 
@@ -115,22 +127,36 @@ async def test_an_upload_never_goes_where_an_answer_says(tmp_path):
 async def test_batches_are_listed_and_cancelled(tmp_path):
     async with vertex(tmp_path, FakeGoogleBulk(page=2)) as stage:
         batches = [await made(stage) for _ in range(3)]
-        assert [batch.id async for batch in stage.client.batches.list(limit=1)] == [batch.id for batch in reversed(batches)]
+        assert [batch.id async for batch in stage.client.batches.list(limit=1)] == [
+            batch.id for batch in reversed(batches)
+        ]
         assert (await stage.client.batches.cancel(batches[0].id)).status == "cancelling"
 
 
 async def test_a_model_is_tuned_on_conversations(tmp_path):
-    example = {"messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}
+    example = {
+        "messages": [
+            {"role": "system", "content": "Be brief"},
+            {"role": "user", "content": "Q"},
+            {"role": "assistant", "content": "A"},
+        ]
+    }
     async with vertex(tmp_path) as stage:
         stored = await stage.upload(orjson.dumps(example), purpose="fine-tune")
         (line,) = lines_of(stage.cloud.objects[unquote(stored.id).removeprefix("gs://")][0])
-        assert [(turn["role"], turn["parts"]) for turn in line["contents"]] == [("user", [{"text": "Q"}]), ("model", [{"text": "A"}])]
+        assert [(turn["role"], turn["parts"]) for turn in line["contents"]] == [
+            ("user", [{"text": "Q"}]),
+            ("model", [{"text": "A"}]),
+        ]
         assert line["systemInstruction"]["parts"] == [{"text": "Be brief"}]
         job = await stage.client.fine_tuning.jobs.create(
             model=GEMINI, training_file=stored.id, suffix="mine", hyperparameters={"n_epochs": 3, "batch_size": 4}
         )
         begun = stage.cloud.jobs["tuningJobs", job.id]
-        assert begun["supervisedTuningSpec"] == {"trainingDatasetUri": unquote(stored.id), "hyperParameters": {"epochCount": 3}}
+        assert begun["supervisedTuningSpec"] == {
+            "trainingDatasetUri": unquote(stored.id),
+            "hyperParameters": {"epochCount": 3},
+        }
         begun.update(state="JOB_STATE_SUCCEEDED", tunedModel={"endpoint": "projects/42/locations/x/endpoints/99"})
         read = await stage.client.fine_tuning.jobs.retrieve(job.id)
         assert (read.status, read.fine_tuned_model, read.hyperparameters.n_epochs) == ("succeeded", "endpoints/99", 3)
@@ -138,7 +164,9 @@ async def test_a_model_is_tuned_on_conversations(tmp_path):
         assert (await stage.client.fine_tuning.jobs.cancel(job.id)).id == job.id
 
 
-@pytest.mark.parametrize(("model", "told"), [("meta/llama-3", "Gemini and Claude"), ("endpoints/12", "Gemini and Claude")])
+@pytest.mark.parametrize(
+    ("model", "told"), [("meta/llama-3", "Gemini and Claude"), ("endpoints/12", "Gemini and Claude")]
+)
 async def test_models_without_batches_are_a_clear_400(tmp_path, model, told):
     async with vertex(tmp_path) as stage:
         with pytest.raises(openai.BadRequestError, match=told):
@@ -173,7 +201,9 @@ def test_the_storage_of_an_account_at_google_is_googles():
 @given(st.text(min_size=1, max_size=512).filter(lambda text: text.isprintable()))
 def test_any_custom_id_comes_back_from_labels_that_google_takes(custom_id):
     labels = id_labels(custom_id)
-    assert all(_vertex_bulk._LABEL.fullmatch(value) and _vertex_bulk._LABEL.fullmatch(name) for name, value in labels.items())
+    assert all(
+        _vertex_bulk._LABEL.fullmatch(value) and _vertex_bulk._LABEL.fullmatch(name) for name, value in labels.items()
+    )
     assert (id_in_labels(labels), len(labels) <= 64) == (custom_id, True)
 
 
@@ -182,7 +212,9 @@ def test_any_custom_id_comes_back_from_labels_that_google_takes(custom_id):
     ("out of quota", None, "out of quota"), ("{", None, "{"), ('{"error": 3}', None, '{"error": 3}'),
 ])  # fmt: skip
 def test_a_line_that_failed_says_why(status, code, message):
-    result = VertexBatches(BASE_URL, FACTS).decode({"request": {"labels": {"custom_id": "a"}}, "status": status, "response": {}}, FACTS)
+    result = VertexBatches(BASE_URL, FACTS).decode(
+        {"request": {"labels": {"custom_id": "a"}}, "status": status, "response": {}}, FACTS
+    )
     assert result.custom_id == "a"
     if code is None:
         assert (result.body, result.error) == (None, message)
@@ -194,14 +226,21 @@ def test_a_line_that_failed_says_why(status, code, message):
     ["name", "state", "inputConfig", "outputInfo", "completionStats", "error", "createTime", "batchPredictionJobs", "model"]), JSON))  # fmt: skip
 def test_whatever_google_says_is_read_or_refused(line, job):
     batches = VertexBatches(BASE_URL, FACTS)
-    for read in (lambda: batches.decode(line, FACTS), lambda: batches.shown({"name": "12", **job}), lambda: batches.paged(job), lambda: batches.results(job)):
+    for read in (
+        lambda: batches.decode(line, FACTS),
+        lambda: batches.shown({"name": "12", **job}),
+        lambda: batches.paged(job),
+        lambda: batches.results(job),
+    ):
         try:
             read()
         except GatewayError:
             continue
 
 
-@pytest.mark.parametrize("job_id", ["", "x", "12/../13", "projects/p/locations/l/endpoints/1", "12:cancel", quote("12?x", safe="")])
+@pytest.mark.parametrize(
+    "job_id", ["", "x", "12/../13", "projects/p/locations/l/endpoints/1", "12:cancel", quote("12?x", safe="")]
+)
 async def test_an_id_that_is_none_asks_nothing(job_id):
     with pytest.raises(GatewayError):
         VertexBatches(BASE_URL, FACTS).read(job_id)

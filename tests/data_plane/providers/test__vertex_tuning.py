@@ -15,7 +15,9 @@ TUNINGS = BULK.tunings(BASE_URL, FACTS)
 BODY = {"model": "gemini-2.5-flash", "training_file": "gs://my-bucket/t.jsonl"}
 TEXTS = st.text(max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3)
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS,
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS, of, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -23,9 +25,17 @@ def test_a_job_has_googles_members_only_where_the_body_says_something():
     assert orjson.loads(TUNINGS.create(BODY).body) == {
         "baseModel": "gemini-2.5-flash", "supervisedTuningSpec": {"trainingDatasetUri": "gs://my-bucket/t.jsonl"},
     }  # fmt: skip
-    full = {**BODY, "validation_file": "gs://my-bucket/v.jsonl", "suffix": "mine", "hyperparameters": {"learning_rate_multiplier": 2}}
+    full = {
+        **BODY,
+        "validation_file": "gs://my-bucket/v.jsonl",
+        "suffix": "mine",
+        "hyperparameters": {"learning_rate_multiplier": 2},
+    }
     job = orjson.loads(TUNINGS.create(full).body)
-    assert (job["tunedModelDisplayName"], job["supervisedTuningSpec"]["hyperParameters"]) == ("mine", {"learningRateMultiplier": 2})
+    assert (job["tunedModelDisplayName"], job["supervisedTuningSpec"]["hyperParameters"]) == (
+        "mine",
+        {"learningRateMultiplier": 2},
+    )
     assert job["supervisedTuningSpec"]["validationDatasetUri"] == "gs://my-bucket/v.jsonl"
 
 
@@ -53,9 +63,18 @@ def test_an_id_that_is_none_asks_nothing(job_id):
         TUNINGS.read(job_id)
 
 
-@given(JSON, st.dictionaries(st.sampled_from(["state", "supervisedTuningSpec", "tunedModel", "tuningJobs", "error", "createTime"]), JSON))
+@given(
+    JSON,
+    st.dictionaries(
+        st.sampled_from(["state", "supervisedTuningSpec", "tunedModel", "tuningJobs", "error", "createTime"]), JSON
+    ),
+)
 def test_whatever_is_said_is_read_or_refused(example, job):
-    for read in (lambda: TUNINGS.shown({"name": "7", **job}), lambda: TUNINGS.paged(job), lambda: TUNINGS.encode({"messages": example}, FACTS)):
+    for read in (
+        lambda: TUNINGS.shown({"name": "7", **job}),
+        lambda: TUNINGS.paged(job),
+        lambda: TUNINGS.encode({"messages": example}, FACTS),
+    ):
         try:
             read()
         except GatewayError:

@@ -18,10 +18,29 @@ FACTS = {
 TEXTS = st.text(max_size=12)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | TEXTS,
-    lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXTS | st.sampled_from(["role", "content", "type", "text"]), of, max_size=3),
+    lambda of: (
+        st.lists(of, max_size=3)
+        | st.dictionaries(TEXTS | st.sampled_from(["role", "content", "type", "text"]), of, max_size=3)
+    ),
+    max_leaves=6,
 )
 BODIES = st.dictionaries(
-    st.sampled_from(["messages", "model", "tools", "tool_choice", "max_tokens", "stop", "stream", "input", "response_format", "n", "x"]), JSON
+    st.sampled_from(
+        [
+            "messages",
+            "model",
+            "tools",
+            "tool_choice",
+            "max_tokens",
+            "stop",
+            "stream",
+            "input",
+            "response_format",
+            "n",
+            "x",
+        ]
+    ),
+    JSON,
 )
 ASKED = st.fixed_dictionaries({}, optional={
     "custom_id": TEXTS | JSON, "method": st.just("POST") | JSON, "url": st.sampled_from(["/v1/chat/completions", "/v1/embeddings"]) | JSON,
@@ -63,7 +82,11 @@ def test_a_line_that_is_too_long_is_refused_before_it_is_held(make, error):
 
 
 @pytest.mark.parametrize("provider", list(FACTS))
-@given(line=ASKED.map(orjson.dumps) | st.binary(max_size=60), purpose=st.sampled_from(["", "batch", "fine-tune"]), model=st.sampled_from(["", NOVA, "gemini-2.5-flash", "claude-x", "x/y"]))
+@given(
+    line=ASKED.map(orjson.dumps) | st.binary(max_size=60),
+    purpose=st.sampled_from(["", "batch", "fine-tune"]),
+    model=st.sampled_from(["", NOVA, "gemini-2.5-flash", "claude-x", "x/y"]),
+)
 def test_any_line_is_translated_or_refused_with_its_number(provider, line, purpose, model):
     try:
         made = encoder(provider, purpose, model).encode(7, line)
@@ -74,9 +97,16 @@ def test_any_line_is_translated_or_refused_with_its_number(provider, line, purpo
 
 
 @pytest.mark.parametrize("provider", list(FACTS))
-@given(line=st.dictionaries(st.sampled_from(["recordId", "modelOutput", "error", "custom_id", "request", "response", "status"]), JSON).map(orjson.dumps) | st.binary(max_size=60))
+@given(
+    line=st.dictionaries(
+        st.sampled_from(["recordId", "modelOutput", "error", "custom_id", "request", "response", "status"]), JSON
+    ).map(orjson.dumps)
+    | st.binary(max_size=60)
+)
 def test_any_result_is_a_line_of_openais(provider, line):
-    told = decode_line(3, line, load_providers()[provider].bulk.batches("https://x.example", FACTS[provider]), FACTS[provider])
+    told = decode_line(
+        3, line, load_providers()[provider].bulk.batches("https://x.example", FACTS[provider]), FACTS[provider]
+    )
     if told:
         read = orjson.loads(told)
         assert read.keys() == {"id", "custom_id", "response", "error"}
@@ -93,7 +123,9 @@ def test_a_model_that_is_not_allowed_stays_a_403():
         raise Forbidden(f"not {model}")
 
     with pytest.raises(Forbidden, match=f"Line 1 of the file: not {NOVA}"):
-        encoder(model=NOVA, allowed=allowed).encode(1, b'{"custom_id":"a","body":{"messages":[{"role":"user","content":"a"}]}}')
+        encoder(model=NOVA, allowed=allowed).encode(
+            1, b'{"custom_id":"a","body":{"messages":[{"role":"user","content":"a"}]}}'
+        )
 
 
 def test_the_purpose_is_read_off_the_first_line():

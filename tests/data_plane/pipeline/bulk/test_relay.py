@@ -71,7 +71,10 @@ async def test_a_body_that_breaks_off_is_no_whole_one():
         await (await results(Object(ONE))).read(3)
 
 
-@pytest.mark.parametrize(("headers", "stated"), [({"content-length": "3"}, "3"), ({}, None), ({"content-length": "3", "content-encoding": "gzip"}, None)])
+@pytest.mark.parametrize(
+    ("headers", "stated"),
+    [({"content-length": "3"}, "3"), ({}, None), ({"content-length": "3", "content-encoding": "gzip"}, None)],
+)
 async def test_an_object_as_it_is_states_its_length_when_that_is_known(headers, stated):
     body = await ResultBody.of_object(Wire(Object(b"abc", headers=headers)), Place("in-bucket", "x"))
     assert (await body.read(10), body.headers.get("content-length")) == (b"abc", stated)

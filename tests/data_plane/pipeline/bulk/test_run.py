@@ -1,5 +1,6 @@
 """Files, batches and fine-tuning of Bedrock through a whole gateway, with OpenAI's SDK, against a strict AWS."""
 
+import asyncio
 from urllib.parse import quote, unquote
 
 import aiohttp
@@ -141,29 +142,25 @@ async def test_a_bad_line_far_behind_ends_an_upload_that_has_begun(tmp_path):
 
 async def test_a_caller_who_hangs_up_leaves_nothing_behind(tmp_path):
     async with bedrock(tmp_path) as stage:
-        content = b"\n".join(ask(number, "x" * 4000) for number in range(5000))
-        form = aiohttp.FormData(quote_fields=False)
-        form.add_field("purpose", "batch")
+        sent, dropped = stage.cloud.part_sent, stage.cloud.dropped
 
         async def pieces():
-            yield content
-            while not any("partNumber=2" in seen.target for seen in stage.fake.seen):
-                yield b"\n"
-                await aiohttp.client.asyncio.sleep(0.01)
+            yield b"\n".join(ask(number, "x" * 4000) for number in range(5000))
+            await sent.wait()
             raise ConnectionError
 
+        form = aiohttp.FormData()
+        form.add_field("purpose", "batch")
         form.add_field("file", pieces(), filename="in.jsonl")
         headers = {"x-portkey-api-key": kit.KEY_TEXT, "x-portkey-provider": "@cloud", "x-portkey-provider-model": NOVA}
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await stage.gw.session.post(stage.gw.url + "/v1/files", data=form, headers=headers)
-        async with aiohttp.client.asyncio.timeout(10):
-            while stage.cloud.uploads or not stage.records:
-                await aiohttp.client.asyncio.sleep(0.01)
-        assert stage.cloud.objects == {}
+        async with asyncio.timeout(10):
+            await dropped.wait()
+        assert (stage.cloud.objects, stage.cloud.uploads) == ({}, {})
 
 
-async def test_a_part_that_is_refused_for_now_is_sent_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(wire.Wire.__dataclass_fields__["pause_s"], "default", 0.0)
+async def test_a_part_that_is_refused_for_now_is_sent_again(tmp_path):
     async with bedrock(tmp_path) as stage:
         stage.cloud.failures = [error_xml(503, "SlowDown")]
         assert (await stage.upload(ask(1), provider_model=NOVA)).object == "file"
@@ -257,9 +254,9 @@ async def test_an_account_that_allows_certain_models_runs_batches_of_those_only(
 async def test_lines_may_name_the_model_and_must_agree(tmp_path):
     async with bedrock(tmp_path) as stage:
         assert (await stage.upload(ask(1, model=f"@cloud/{NOVA}") + b"\n" + ask(2, model=NOVA))).object == "file"
-        with pytest.raises(openai.BadRequestError, match="Line 2 .*one model"):
+        with pytest.raises(openai.BadRequestError, match=r"Line 2 .*one model"):
             await stage.upload(ask(1, model=NOVA) + b"\n" + ask(2, model="amazon.nova-lite-v1:0"))
-        with pytest.raises(openai.BadRequestError, match="Line 1 .*model is required"):
+        with pytest.raises(openai.BadRequestError, match=r"Line 1 .*model is required"):
             await stage.upload(ask(1))
 
 

@@ -83,7 +83,10 @@ async def test_what_fails_for_now_is_asked_again_and_at_last_given_up():
     made, client = wire(Answered(503), UpstreamUnreachable("gone"), Answered(body=b"x"))
     assert (await made.ask_again(lambda: made.store.look(PLACE))).body == b"x"
     assert len(client.sent) == 3
-    for answers, error in (([Answered(503)] * 3, ProviderRefused), ([UpstreamUnreachable("gone")] * 3, UpstreamUnreachable)):
+    for answers, error in (
+        ([Answered(503)] * 3, ProviderRefused),
+        ([UpstreamUnreachable("gone")] * 3, UpstreamUnreachable),
+    ):
         made, client = wire(*answers)
         with pytest.raises(error):
             await made.ask_again(lambda made=made: made.store.look(PLACE))
