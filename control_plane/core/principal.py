@@ -23,7 +23,8 @@ class Principal:
 
     `key_type` is the type of the API key, None for a signed-in person and for the system.  `by_workspace` holds the
     scopes of a person whose roles differ between workspaces, and `scopes` then all of them together; empty: `scopes`
-    hold wherever the caller reaches.  In `own_data_in` a person sees the data of their own keys only.  `standings` are why.
+    hold wherever the caller reaches.  In `own_data_in` a person sees the data of their own keys only.  `standings` are
+    why.
     """
 
     kind: ActorKind

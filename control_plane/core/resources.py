@@ -51,8 +51,8 @@ def filters_of(request: Request) -> dict[str, str]:
 class ScopedViewSet(GenericViewSet[Any]):
     """Isolation and scopes; register a subclass with `@resource`.
 
-    `scope` is the first half of its scopes, `verbs` maps actions beyond the usual five to the second.  `is_single`: there
-    is one of it, so nothing lies below its path by a name.  `parts` names
+    `scope` is the first half of its scopes, `verbs` maps actions beyond the usual five to the second.  `is_single`:
+    there is one of it, so nothing lies below its path by a name.  `parts` names
     relations that callers see as part of a row: a change of them is one of its entity tag too.
 
     The rest is for the API's description (see `openapi.py`): what the query of a list may narrow it by, which

@@ -163,3 +163,29 @@ def test_the_sdk_shows_its_user_our_sentence(sdk, sdk_of, tenant):
         few.configs.list()
     with pytest.raises(exceptions.AuthenticationError, match="not valid"):
         sdk_of("gh-nonsense").configs.list()
+
+
+def test_people_work_with_the_sdk(sdk, tenant):
+    make_member(tenant, "owner")
+    user = make_member(tenant, email="ada@example.com")
+    assert sdk.admin.users.list(email="ada@example.com").total == 1
+    assert sdk.admin.users.retrieve(user_id=str(user.pk)).role == "member"
+    sdk.admin.users.update(user_id=str(user.pk), role="admin")
+    assert [row["id"] for row in sdk.admin.users.list(role="admin").data] == [str(user.pk)]
+    sdk.admin.users.delete(user_id=str(user.pk))
+    assert sdk.admin.users.list().total == 1
+
+
+def test_invites_work_with_the_sdk(sdk, tenant):
+    made = sdk.admin.users.invites.create(
+        email="new@example.com",
+        role="member",
+        workspaces=[{"id": tenant.workspace.slug, "role": "admin"}],
+        workspace_api_key_details={"scopes": ["logs.list", "logs.view"]},
+    )
+    assert "/invite/" in made.invite_link
+    assert sdk.admin.users.invites.retrieve(invite_id=made.id).status == "pending"
+    assert sdk.admin.users.invites.list(status="pending").total == 1
+    assert sdk.admin.users.invites.resend(invite_id=made.id).inviteLink != made.invite_link
+    sdk.admin.users.invites.delete(invite_id=made.id)
+    assert sdk.admin.users.invites.list(status="cancelled").total == 1

@@ -4,8 +4,13 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from control_plane.accounts.models import SecondFactor
+from control_plane.accounts.second_factor import renew_recovery_codes, seed_of
 from control_plane.core.models import AuditEvent
-from tests.control_plane.factories import Api, make_tenant
+from control_plane.orgs.models import IdentityProvider
+from shared.redact import Secret
+from tests.control_plane.accounts.people_kit import PASSWORD, with_password, with_second_factor
+from tests.control_plane.factories import Api, make_member, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +86,21 @@ def test_the_text_of_an_api_key_is_nowhere_in_plain_text():
     rotated = Api(tenant.admin_key).get("api-keys").json()["data"][-1]["id"]
     fresh = Api(tenant.admin_key).post(f"api-keys/{rotated}/rotate").json()["key"]
     assert found([made, fresh, tenant.admin_key, made[25:57], fresh[25:57], tenant.admin_key[25:57]]) == []
+
+
+def test_nothing_that_proves_a_person_is_in_plain_text():
+    tenant = make_tenant()
+    user = with_password(make_member(tenant, "owner"))
+    codes = [*with_second_factor(user), *renew_recovery_codes(user)]
+    seed = seed_of(SecondFactor.objects.get())
+    invite = Api(tenant.admin_key).post("admin/users/invites", {"email": "n@example.com", "role": "member"}).json()
+    token = invite["invite_link"].rpartition("/")[2]
+    plain = [code.replace("-", "") for code in codes]
+    assert found([seed, token, PASSWORD, *codes, *plain]) == []
+
+
+def test_the_secret_of_an_identity_provider_is_nowhere_in_plain_text():
+    provider = IdentityProvider(organisation=make_tenant().organisation, issuer="https://login.example", client_id="c")
+    provider.seal(Secret(SENTINEL))
+    provider.save()
+    assert found([SENTINEL]) == []

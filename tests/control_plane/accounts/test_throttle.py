@@ -1,8 +1,10 @@
 """Who guesses waits, longer each time, whether or not there is such an account."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from control_plane.accounts import throttle
@@ -142,3 +144,17 @@ def test_old_counts_are_deleted(user):
     assert throttle.forget_old(timezone.now()) == 0
     later(25 * 3600)
     assert throttle.forget_old(timezone.now()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guessing_many_times_at_once_shares_one_count():
+    def guess(_number):
+        try:
+            return throttle.of_password("nobody@example.com", None).begin()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        waits = list(pool.map(guess, range(24)))
+    assert waits.count(0) == 6
+    assert Guesses.objects.get().failures == 6

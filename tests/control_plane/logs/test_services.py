@@ -167,7 +167,14 @@ def test_whoever_sees_own_data_only_sees_the_records_of_own_keys(tenant):
     user = make_member(tenant)
     add_workspace_user(tenant.actor, tenant.workspace, user.pk, "member")
     key = ApiKey.objects.create(
-        organisation=tenant.organisation, workspace=tenant.workspace, type="workspace-user", name="mine", user=user, secret_hash="h", masked="m", scopes=[]
+        organisation=tenant.organisation,
+        workspace=tenant.workspace,
+        type="workspace-user",
+        name="mine",
+        user=user,
+        secret_hash="h",
+        masked="m",
+        scopes=[],
     )
     mine, other = store(tenant, api_key=str(key.pk)), store(tenant)
     assert set(ids(find_logs(principal_of_user(user), recent()))) == {str(mine.id), str(other.id)}

@@ -202,6 +202,25 @@ def test_guessing_at_nobody_is_answered_just_so(user):
     assert known == unknown
 
 
+def test_a_wrong_password_costs_as_much_work_as_an_unknown_address(user, monkeypatch):
+    from django.contrib.auth.hashers import MD5PasswordHasher
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    hashed = []
+    encode = MD5PasswordHasher.encode
+    monkeypatch.setattr(MD5PasswordHasher, "encode", lambda *given: hashed.append(1) or encode(*given))
+    work = []
+    for email in ("ada@example.com", "nobody@example.com", "fresh@example.com"):
+        hashed.clear()
+        if email.startswith("fresh"):
+            make_member(make_tenant(), email=email)
+        with CaptureQueriesContext(connection) as queries:
+            sign_in(Client(), email=email, password="wrong")
+        work.append((len(hashed), [query["sql"].split()[0] for query in queries]))
+    assert work[0] == work[1] == work[2]
+
+
 def test_a_right_password_takes_the_failures_back(user):
     for _ in range(5):
         sign_in(Client(), password="wrong")

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import aiohttp
 import orjson
 import pytest
 import yarl
@@ -66,7 +67,9 @@ async def test_administration_reaches_the_control_plane_as_it_came(tmp_path, met
             "if-match": '"1"',
         }
         body = b"" if method == "GET" else b'{"name":"x"}'
-        async with gw.session.request(method, yarl.URL(gw.url + path, encoded=True), data=body, headers=headers) as answer:
+        async with gw.session.request(
+            method, yarl.URL(gw.url + path, encoded=True), data=body, headers=headers
+        ) as answer:
             told = await answer.json()
         request, seen_body = control.seen[0]
         assert (answer.status, told) == (200, {"method": method, "path": path})
@@ -90,16 +93,16 @@ async def test_a_long_answer_comes_as_it_is_made_and_a_broken_one_looks_broken(t
     async with relayed(tmp_path) as (gw, _):
         status, body, headers = await gw.get("/v1/logs/exports/x")
         assert (status, body, headers["content-type"]) == (200, b"line\n" * 1000, "application/x-ndjson")
-        with pytest.raises(Exception, match="payload|closed|disconnected|Connection"):
+        with pytest.raises(aiohttp.ClientError):
             await gw.get("/v1/logs/exports/x?break=1")
 
 
 async def test_inference_is_never_relayed(tmp_path):
-    async with FakeProvider([Reply(), Reply(json={"object": "list", "data": []})]) as fake:
-        async with relayed(tmp_path, **at(fake)) as (gw, control):
-            await gw.send()
-            await gw.get("/v1/files", headers={"x-portkey-provider": "@main"})
-            assert (len(fake.seen), control.seen) == (2, [])
+    script = [Reply(), Reply(json={"object": "list", "data": []})]
+    async with FakeProvider(script) as fake, relayed(tmp_path, **at(fake)) as (gw, control):
+        await gw.send()
+        await gw.get("/v1/files", headers={"x-portkey-provider": "@main"})
+        assert (len(fake.seen), control.seen) == (2, [])
 
 
 async def test_a_body_kept_here_is_read_here_and_every_other_there(tmp_path):
