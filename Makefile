@@ -32,8 +32,10 @@ organisation: setup ## make another organisation in the running system: NAME=Acm
 test: lint ## the whole check, as CI runs it: lint, types, import contracts, every test
 	@echo "test: models have their migrations"
 	@$(WITH_SERVICES) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 0
-	@echo "test: pytest"
-	@exec $(WITH_SERVICES) $(RUN) pytest -q
+	@echo "test: pytest, two at a time"
+	@$(WITH_SERVICES) $(RUN) pytest -q -n 2 --dist loadfile --ignore=tests/system
+	@echo "test: pytest, whole systems, one after the other"
+	@exec $(WITH_SERVICES) $(RUN) pytest -q tests/system
 
 test-fast: setup ## tests without those that start whole systems: ARGS="-k routing"
 	@exec $(WITH_SERVICES) $(RUN) pytest -q --ignore=tests/system --ignore=tests/performance $(ARGS)

@@ -75,7 +75,7 @@ SWITCHES: Final[Mapping[str, Switch]] = {
     "membersViewProviders": Switch(MEMBER, _of(*_PROVIDERS, looking=True)),
     "managersViewApiKeys": Switch(MANAGER, _of(*_KEYS, looking=True)),
     "managersManageApiKeys": Switch(MANAGER, _of(*_KEYS, looking=False)),
-    "membersViewApiKeys": Switch(MEMBER, _of(*_KEYS, looking=True)),
+    "membersViewApiKeys": Switch(MEMBER, _of(*_KEYS, looking=True), is_on=False),
     "membersManageApiKeys": Switch(MEMBER, _of(*_KEYS, looking=False), is_on=False),
     "managersWriteWsIntegrations": Switch(MANAGER, _of("workspace_integrations", looking=False)),
     "managersWriteWsMcpIntegrations": Switch(MANAGER, _of("workspace_mcp_integrations", looking=False)),

@@ -31,7 +31,7 @@ def checked(given: Mapping[str, Any], *, may_unset: bool) -> dict[str, bool | No
 @transaction.atomic
 def set_access(actor: Principal, row: Organisation | Workspace, given: Mapping[str, bool | None]) -> dict[str, bool]:
     """Set the switches that `given` names (None: take a workspace's own back); return all that are set on the row."""
-    locked = type(row).objects.select_for_update().get(pk=row.pk)  # type: ignore[union-attr]  # both have a manager
+    locked = type(row).objects.select_for_update().get(pk=row.pk)
     before = dict(locked.access)
     after = {name: value for name, value in {**before, **given}.items() if value is not None}
     locked.access = after

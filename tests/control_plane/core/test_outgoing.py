@@ -9,6 +9,16 @@ import pytest
 from control_plane.core.outgoing import OutgoingFailed, checked_url, fetch_json
 
 
+def whole(connection):
+    """Return a request with its body, which may come in a packet of its own."""
+    asked = connection.recv(65536)
+    head, _, body = asked.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length and (more := connection.recv(65536)):
+        asked, body = asked + more, body + more
+    return asked
+
+
 class Server:
     """Answers each connection with the same bytes."""
 
@@ -23,7 +33,7 @@ class Server:
         while True:
             connection, _ = self.listener.accept()
             with connection:
-                asked = connection.recv(65536)
+                asked = whole(connection)
                 if asked == b"stop":
                     return
                 self.asked.append(asked)

@@ -26,7 +26,7 @@ MATRIX = {
     "organisation_settings.update": "yyn nnn", "audit_logs.list": "yyn nnn", "workspaces.create": "yyn nnn", "organisation_users.create": "yyn nnn",
     "organisation_integrations.create": "yyn nnn", "workspaces.read": "yyy yyn", "workspaces.update": "yyy ynn", "workspace_users.create": "yyy ynn",
     "configs.list": "yyy yyn", "configs.create": "yyy ynn", "virtual_keys.list": "yyy yyn", "virtual_keys.delete": "yyy ynn",
-    "workspace_service_api_keys.create": "yyy ynn", "workspace_user_api_keys.rotate": "yyy ynn", "workspace_user_api_keys.list": "yyy yyn",
+    "workspace_service_api_keys.create": "yyy ynn", "workspace_user_api_keys.rotate": "yyy ynn", "workspace_user_api_keys.list": "yyy ynn",
     "prompts.publish": "yyy ynn", "prompts.read": "yyy yyn", "guardrails.update": "yyy ynn", "logs.view": "yyy yyn", "logs.export": "yyy ynn",
     "analytics.view": "yyy yyn", "completions.write": "yyy ynn", "mcp.invoke": "yyy ynn",
 }  # fmt: skip
