@@ -14,6 +14,9 @@ GROUPS := control data local
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
+# Processes that share the tests must list them alike, also those whose parameters come out of a set.
+PARALLEL := PYTHONHASHSEED=0
+
 .DEFAULT_GOAL := help
 .PHONY: help setup up organisation test test-fast lint fmt lock env catalog openapi bench soak clean
 
@@ -33,12 +36,12 @@ test: lint ## the whole check, as CI runs it: lint, types, import contracts, eve
 	@echo "test: models have their migrations"
 	@$(WITH_SERVICES) $(BIN)/python manage.py makemigrations --check --dry-run --verbosity 0
 	@echo "test: pytest, two at a time"
-	@$(WITH_SERVICES) $(RUN) pytest -q -n 2 --dist loadfile --ignore=tests/system
+	@$(PARALLEL) $(WITH_SERVICES) $(RUN) pytest -q -n 2 --dist loadfile --ignore=tests/system
 	@echo "test: pytest, whole systems, one after the other"
 	@exec $(WITH_SERVICES) $(RUN) pytest -q tests/system
 
 test-fast: setup ## tests without those that start whole systems: ARGS="-k routing"
-	@exec $(WITH_SERVICES) $(RUN) pytest -q --ignore=tests/system --ignore=tests/performance $(ARGS)
+	@exec env $(PARALLEL) $(WITH_SERVICES) $(RUN) pytest -q -n 2 --dist loadfile --ignore=tests/system --ignore=tests/performance $(ARGS)
 
 lint: setup ## ruff, mypy, import contracts, deploy files; changes nothing
 	@echo "lint: ruff"

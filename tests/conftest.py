@@ -1,5 +1,7 @@
 """What all tests share: settings of the control plane that a real process must be given."""
 
+import re
+
 import pytest
 
 
@@ -14,3 +16,12 @@ def control_plane_settings():
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     ):
         yield
+
+
+#: What a test module makes anew whenever it is imported: ids and keys.
+_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-|gh-\w{24}")
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Name a parameter that is random by its place: processes that share the tests must call them the same."""
+    return argname if isinstance(val, str) and _RANDOM.search(val) else None
