@@ -83,7 +83,8 @@ def _request_facts(call: CallFacts) -> dict[str, Any]:
     body = masked(_without_header_values(CURRENT_BODY.get()))
     if len(json.dumps(body)) > MAX_BODY_CHARS:
         body = None
-    return {"query": query, "headers": {"user-agent": scrub(call.user_agent[:300].replace("\x00", "\ufffd"))}, "body": body}
+    agent = scrub(call.user_agent[:300].replace("\x00", "\ufffd"))
+    return {"query": query, "headers": {"user-agent": agent}, "body": body}
 
 
 def record(
