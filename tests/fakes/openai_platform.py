@@ -293,6 +293,16 @@ class Platform:
             "usage": {"total_tokens": 7},
         }
 
+    async def ocr(self, _request, body):
+        document = body.get("document")
+        need(
+            isinstance(document, dict) and document.get("type") in {"document_url", "image_url"},
+            "invalid document",
+            "document",
+        )
+        page = {"index": 0, "markdown": f"# {document['document_url']}"}
+        return {"model": body["model"], "pages": [page], "usage_info": {"pages_processed": 1}}
+
     async def models(self, _request, _body):
         return {"object": "list", "data": [{"id": "gpt-4o", "object": "model", "created": 1, "owned_by": "openai"}]}
 
@@ -316,7 +326,7 @@ ROUTES = (
     ("GET", "/files/{id}/content", "file_content"), ("POST", "/batches", "create_batch"), ("GET", "/batches", "list_batches"),
     ("GET", "/batches/{id}", "read_batch"), ("POST", "/batches/{id}/cancel", "cancel_batch"), ("POST", "/fine_tuning/jobs", "create_job"),
     ("GET", "/fine_tuning/jobs/{id}", "read_job"), ("GET", "/fine_tuning/jobs/{id}/events", "job_events"), ("POST", "/assistants", "create_assistant"),
-    ("POST", "/rerank", "rerank"), ("GET", "/models", "models"),
+    ("POST", "/rerank", "rerank"), ("POST", "/ocr", "ocr"), ("GET", "/models", "models"),
 )  # fmt: skip
 
 

@@ -13,19 +13,28 @@ from tests.system.system_kit import ROOT, fetch, wait_for
 
 
 @pytest.fixture(scope="module")
-def slug(system):
-    """A saved account at a strict OpenAI."""
+def accounts(system):
+    """Return the names of saved accounts at one strict host, by the provider that it stands for."""
     command = [sys.executable, "-m", "tests.fakes.openai_platform"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         try:
             host = f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
-            made = {"name": "Platform", "provider": "openai", "key": KEY, "workspace_id": system.demo["workspace_id"]}
-            slug = system.admin("POST", "/virtual-keys", made | {"custom_host": host})["slug"]
+            slugs = {}
+            for provider in ("openai", "together-ai", "mistral-ai"):
+                made = {"name": f"At {provider}", "provider": provider, "key": KEY, "custom_host": host}
+                made["workspace_id"] = system.demo["workspace_id"]
+                slugs[provider] = system.admin("POST", "/virtual-keys", made)["slug"]
             system.wait_current()
-            yield slug
+            yield slugs
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def slug(accounts):
+    """A saved account at a strict OpenAI."""
+    return accounts["openai"]
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +168,31 @@ def test_tokens_are_counted_before_they_are_sent(system, slug):
     body = {"model": f"@{slug}/gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
     status, told, _ = fetch(f"{system.gateway}/v1/messages/count_tokens", key=system.key, body=body)
     assert (status, told) == (200, {"input_tokens": 7, "estimated": True})
+
+
+def test_documents_are_ranked(system, accounts, record):
+    body = {
+        "model": f"@{accounts['together-ai']}/m",
+        "query": "cat",
+        "documents": ["a dog", "a cat and a cat"],
+        "return_documents": True,
+    }
+    status, told, _ = fetch(f"{system.gateway}/v1/rerank", key=system.key, body=body)
+    assert (status, [rank["index"] for rank in told["results"]]) == (200, [1, 0])
+    assert told["results"][0]["document"] == {"text": "a cat and a cat"}
+    assert record("rerank", "tok_in = 7")[0] == 200
+
+
+def test_documents_are_read(system, accounts, record):
+    body = {
+        "model": f"@{accounts['mistral-ai']}/mistral-ocr",
+        "document": {"type": "document_url", "document_url": "x"},
+    }
+    status, told, _ = fetch(f"{system.gateway}/v1/ocr", key=system.key, body=body)
+    assert (status, told["pages"][0]["markdown"]) == (200, "# x")
+    assert record("ocr", "status = 200")[0] == 200
+
+
+def test_a_text_is_measured(system):
+    status, told, _ = fetch(f"{system.gateway}/v1/gateway/tokenize", key=system.key, body={"input": "x" * 400})
+    assert (status, told["input_tokens"], told["estimated"]) == (200, 100, True)
