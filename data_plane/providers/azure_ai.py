@@ -8,7 +8,8 @@ from data_plane.core.types import CallFacts, UpstreamRequest
 from data_plane.providers._azure import ENTRA_FIELDS, LOGIN, api_version, authorise, sign, token
 from data_plane.providers._claude_clouds import ON_AZURE, is_foundry_claude
 from data_plane.providers._cohere_rerank import rerank_texts
-from data_plane.providers._openai_like import chat, complete, listing
+from data_plane.providers._openai_like import chat, complete, listing, speech
+from data_plane.providers._openai_media import image, image_form, transcription
 from data_plane.providers.base import CredentialField, Operation, Provider
 from shared.redact import Secret
 
@@ -23,6 +24,11 @@ def _versioned(operation: Operation) -> Operation:
         return f"{path(facts)}?api-version={quote(api_version(facts) or DEFAULT_VERSION)}"
 
     return replace(operation, path=place)
+
+
+def _at_openai(operation: Operation) -> Operation:
+    """Return an operation that a resource has at OpenAI's own paths, beside those of all models."""
+    return replace(operation, beside="/models")
 
 
 def _headers(facts: CallFacts) -> dict[str, str]:
@@ -53,6 +59,11 @@ PROVIDER = Provider(
         "chat": _versioned(chat("azure-ai")),
         "complete": _versioned(complete("azure-ai")),
         "embed": _versioned(listing("azure-ai", "/embeddings")),
+        "image": _at_openai(image("azure-ai", "/openai/v1/images/generations")),
+        "speech": _at_openai(replace(speech("azure-ai"), path="/openai/v1/audio/speech")),
+        "transcribe": _at_openai(transcription("azure-ai", "/openai/v1/audio/transcriptions")),
+        "translate": _at_openai(transcription("azure-ai", "/openai/v1/audio/translations")),
+        "edit_image": _at_openai(image_form("azure-ai", "/openai/v1/images/edits")),
         "rerank": replace(rerank_texts("azure-ai", ""), path=_rerank_path, beside="/models"),
     },
     credential=(

@@ -1,6 +1,7 @@
 """Fireworks AI: OpenAI's shape.  Source: https://docs.fireworks.ai/api-reference/post-chatcompletions"""
 
 from data_plane.providers._openai_like import bearer, chat, complete, listing
+from data_plane.providers._pictures import fireworks_image
 from data_plane.providers._rerank import rerank
 from data_plane.providers.base import Provider
 
@@ -14,6 +15,7 @@ PROVIDER = Provider(
         "complete": complete("fireworks-ai"),
         "embed": listing("fireworks-ai", "/embeddings"),
         "rerank": rerank("fireworks-ai"),
+        "image": fireworks_image("fireworks-ai"),
     },
     price_source="fireworks",
 )

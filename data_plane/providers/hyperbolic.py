@@ -1,6 +1,7 @@
 """Hyperbolic: OpenAI's shape.  Source: https://docs.hyperbolic.xyz/docs/rest-api"""
 
 from data_plane.providers._openai_like import bearer, chat, complete
+from data_plane.providers._pictures import hyperbolic_image
 from data_plane.providers.base import Provider
 
 PROVIDER = Provider(
@@ -11,5 +12,6 @@ PROVIDER = Provider(
     operations={
         "chat": chat("hyperbolic"),
         "complete": complete("hyperbolic"),
+        "image": hyperbolic_image("hyperbolic"),
     },
 )

@@ -12,6 +12,7 @@ from data_plane.providers._gemini_embeddings import decode_embeddings, encode_co
 from data_plane.providers._gemini_stream import CandidateDecoder
 from data_plane.providers._google_auth import ACCOUNT, AUTH_TYPE, TOKEN_URL, google_token
 from data_plane.providers._openai_like import bearer, usage_of
+from data_plane.providers._pictures import imagen
 from data_plane.providers._vertex_bulk import BASE, BULK, STORAGE
 from data_plane.providers._vertex_chat import gemini_count, vertex_chat
 from data_plane.providers._vertex_models import Tongue, find_model
@@ -21,6 +22,13 @@ from shared.errors import Unsupported
 _ID: Final = "vertex-ai"
 #: Embedding models that take one content; the first ones take instances.
 _BY_CONTENT: Final = re.compile(r"gemini-embedding-(?!001|exp)")
+
+
+def _image_path(facts: CallFacts) -> str:
+    model = find_model(facts.model)
+    if not model.name.startswith("image"):
+        raise Unsupported(f"image is not supported by {_ID} for this model", path="model")
+    return model.path + ":predict"
 
 
 def _embed_path(facts: CallFacts) -> str:
@@ -50,6 +58,7 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": vertex_chat(),
+        "image": imagen(_ID, _image_path, read_google_fault),
         "embed": Operation(
             path=_embed_path,
             encode=_encode_embed,

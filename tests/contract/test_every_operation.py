@@ -93,6 +93,11 @@ EXCHANGES = {
         "replicate": Exchange(
             ORDER, {"status": "succeeded", "output": ["https://x.example/1.png"]}, Usage(images=1), model="owner/name"
         ),
+        "vertex-ai": Exchange(
+            ORDER, {"predictions": [{"bytesBase64Encoded": "AAAA"}]}, Usage(images=1), model="imagen-4.0-generate-001"
+        ),
+        "fireworks-ai": Exchange(ORDER, {"base64": ["AAAA"]}, Usage(images=1)),
+        "hyperbolic": Exchange(ORDER, {"images": [{"image": "AAAA"}]}, Usage(images=1)),
         "segmind": Exchange(ORDER, {"image": "AAAA"}, Usage(images=1)),
         "bedrock": Exchange(ORDER, {"images": ["AAAA"]}, Usage(images=1), model="amazon.nova-canvas-v1:0"),
     },

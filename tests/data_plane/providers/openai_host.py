@@ -92,10 +92,10 @@ def opens_sessions(provider, base_url):
     assert request.headers["authorization"] == "Bearer the-key"
 
 
-def speaks_openai(provider_id, base_url, *operations):
+def speaks_openai(provider_id, base_url, *operations, own=()):
     """Fail unless the provider does exactly `operations`, at `base_url`, as OpenAI does them."""
     provider = load_providers()[provider_id]
-    assert (provider.base_url, set(provider.operations)) == (base_url, set(operations))
+    assert (provider.base_url, set(provider.operations)) == (base_url, {*operations, *own})
     for name in operations:
         if name == "realtime":
             opens_sessions(provider, base_url)
