@@ -3,6 +3,11 @@
 import re
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast this machine is says nothing about what is tested; the first text drawn builds the tables of Unicode.
+settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy")
 
 
 @pytest.fixture(scope="session", autouse=True)
