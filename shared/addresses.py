@@ -48,3 +48,11 @@ def fill_address(template: str, settings: Mapping[str, Any]) -> str:
             raise AddressIncomplete(name, "is not a part of an address")
         parts[name] = value
     return _PLACE.sub(lambda match: _filling(parts[match[1]], match[2]), template)
+
+
+def lies_at(address: str, template: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether `address` is what the settings make of a base URL, not one that somebody chose instead."""
+    try:
+        return address.rstrip("/") == fill_address(template, settings)
+    except AddressIncomplete:
+        return False

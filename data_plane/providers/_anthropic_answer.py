@@ -9,9 +9,10 @@ from typing import Final
 
 import orjson
 
-from data_plane.core.types import CallFacts, Json
-from data_plane.providers._openai_like import count, mapping, told_error
+from data_plane.core.types import CallFacts, Json, Usage
+from data_plane.providers._openai_like import count, mapping, read_usage, told_error
 from shared.errors import UpstreamInvalid
+from shared.pricing import tier_named
 
 _FINISH: Final[Mapping[str, str]] = {
     "end_turn": "stop",
@@ -49,7 +50,24 @@ def openai_usage(told: Mapping[str, object]) -> Json:
         usage["cache_read_input_tokens"] = read
     if write:
         usage["cache_creation_input_tokens"] = write
+    # What is charged at a price of its own, in Anthropic's words: OpenAI has none.
+    longer = count(mapping(told.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    if longer:
+        usage["cache_creation"] = {"ephemeral_1h_input_tokens": longer}
+    searches = count(mapping(told.get("server_tool_use")).get("web_search_requests"))
+    if searches:
+        usage["server_tool_use"] = {"web_search_requests": searches}
     return usage
+
+
+def served_tier(told: Mapping[str, object]) -> str:
+    """Return the service tier that Anthropic's usage names, "" for none; a faster speed is one."""
+    return "fast" if told.get("speed") == "fast" else tier_named(told.get("service_tier"))
+
+
+def counted_usage(told: Mapping[str, object]) -> Usage:
+    """Return the tokens of Anthropic's usage, and the tier that served them."""
+    return read_usage(openai_usage(told), served_tier(told))
 
 
 def _tool_call(block: Json) -> Json:
@@ -94,5 +112,8 @@ def decode_message(answer: Json, facts: CallFacts, *, provider: str) -> Json:
     }
     if isinstance(answer.get("usage"), dict):
         completion["usage"] = openai_usage(answer["usage"])
+        tier = served_tier(answer["usage"])
+        if tier:
+            completion["service_tier"] = tier
     completion["provider"] = provider
     return completion

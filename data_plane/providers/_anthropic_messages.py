@@ -13,6 +13,7 @@ import msgspec
 
 from data_plane.core.types import Json
 from data_plane.providers._anthropic_parts import Blocks, blocks_of
+from data_plane.providers._openai_request import place_of_message
 from shared.errors import BadRequest
 
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -31,6 +32,8 @@ class _Turn:
         """Return the ids of the turn's tool calls, and those that its results answer."""
         calls: list[str] = []
         results: list[str] = []
+        if len(self.blocks) == 1 and self.blocks[0]["type"] == "text":
+            return calls, results
         for block in self.blocks:
             kind = block["type"]
             if kind == "tool_use" and isinstance(block.get("id"), str):
@@ -40,9 +43,10 @@ class _Turn:
         return calls, results
 
 
-def _tool_id(value: object, path: str) -> str:
+def _tool_id(said: Json, name: str, path: str) -> str:
+    value = said.get(name)
     if not isinstance(value, str) or not value:
-        raise BadRequest(f"{path} must be a string.", path=path)
+        raise BadRequest(f"{path}.{name} must be a string.", path=f"{path}.{name}")
     # Other providers' ids may hold characters that Anthropic refuses; call and result change in the same way.
     return _NOT_IN_IDS.sub("_", value)
 
@@ -70,7 +74,7 @@ def _tool_use(call: object, path: str) -> Json:
         raise BadRequest(f"{path}.function.name must be a string.", path=f"{path}.function.name")
     block: Json = {
         "type": "tool_use",
-        "id": _tool_id(call.get("id"), f"{path}.id"),
+        "id": _tool_id(call, "id", path),
         "name": name,
         "input": _arguments(function.get("arguments"), f"{path}.function.arguments"),
     }
@@ -109,16 +113,17 @@ def _assistant_blocks(message: Json, path: str, provider: str) -> Blocks:
 def _tool_result(message: Json, path: str, provider: str) -> Json:
     block: Json = {
         "type": "tool_result",
-        "tool_use_id": _tool_id(message.get("tool_call_id"), f"{path}.tool_call_id"),
+        "tool_use_id": _tool_id(message, "tool_call_id", path),
     }
     content = message.get("content")
     if isinstance(content, str) and content:
         block["content"] = content
     elif parts := blocks_of(message, path, provider):
         block["content"] = parts
-    for name, kind in (("is_error", bool), ("cache_control", dict)):
-        if isinstance(message.get(name), kind):
-            block[name] = message[name]
+    if isinstance(message.get("is_error"), bool):
+        block["is_error"] = message["is_error"]
+    if isinstance(message.get("cache_control"), dict):
+        block["cache_control"] = message["cache_control"]
     return block
 
 
@@ -192,7 +197,7 @@ def split_messages(messages: object, provider: str) -> tuple[Blocks, list[Json]]
     system: Blocks = []
     turns: list[_Turn] = []
     for number, message in enumerate(messages):
-        path = f"messages[{number}]"
+        path = place_of_message(number)
         role, blocks = _read_message(message, path, provider)
         if role == "system":
             system += blocks

@@ -12,8 +12,8 @@ import msgspec
 import orjson
 
 from data_plane.core.types import CallFacts, Json, Usage
-from data_plane.providers._anthropic_answer import finish_reason, openai_usage
-from data_plane.providers._openai_like import mapping, read_usage, told_error
+from data_plane.providers._anthropic_answer import counted_usage, finish_reason, openai_usage
+from data_plane.providers._openai_like import mapping, told_error
 from shared.errors import UpstreamBroken
 
 
@@ -155,4 +155,4 @@ class MessageDecoder:
         """Take in what is counted so far; the numbers are totals, so a 0 behind a number says nothing."""
         self._told.update({name: value for name, value in told.items() if value or name not in self._told})
         if self._told:
-            self.usage = read_usage(openai_usage(self._told))
+            self.usage = counted_usage(self._told)

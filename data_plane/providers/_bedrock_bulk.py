@@ -32,19 +32,19 @@ from data_plane.providers._bulk import (
     model_named,
     option,
     place_named,
-    plain_id,
     request_to,
     required_text,
     seconds,
     whole_number,
     word,
 )
+from data_plane.providers._bulk_jobs import AWS, Jobs, failed_line
 from data_plane.providers._converse_answer import decode_answer, read_bedrock_fault
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._openai_like import bearer, mapping
 from data_plane.providers._s3 import S3
-from shared.addresses import AddressIncomplete, fill_address
-from shared.errors import BadRequest, NotFound, Unsupported, UpstreamInvalid
+from shared.addresses import fill_address, lies_at
+from shared.errors import BadRequest, Unsupported, UpstreamInvalid
 from shared.redact import Secret
 
 PROVIDER_ID: Final = "bedrock"
@@ -72,11 +72,7 @@ def service_address(base_url: str, template: str, facts: CallFacts) -> str:
 
     Raises BadRequest for a region that is none.
     """
-    try:
-        own = fill_address(RUNTIME, facts.settings)
-    except AddressIncomplete:
-        return base_url
-    if base_url.rstrip("/") != own:
+    if not lies_at(base_url, RUNTIME, facts.settings):
         return base_url
     if not _REGION.fullmatch(aws_region(facts.settings, PROVIDER_ID)):
         raise BadRequest("aws_region is not the name of a region.", path="aws_region")
@@ -106,13 +102,22 @@ def _output(body: Json, store: S3, source: Place) -> Json:
     return {"s3OutputDataConfig": config}
 
 
-class BedrockBatches:
+class BedrockBatches(Jobs):
     """Model invocation jobs."""
 
+    words = AWS
+    noun = "batch"
+    held = "invocationJobSummaries"
+
     def __init__(self, base_url: str, facts: CallFacts) -> None:
-        self._url = service_address(base_url, CONTROL, facts).rstrip("/")
+        service = service_address(base_url, CONTROL, facts).rstrip("/")
+        super().__init__(f"{service}/model-invocation-job", f"{service}/model-invocation-jobs")
         self._facts = facts
         self._store = _store(base_url, facts)
+
+    def step(self, plain: str) -> str | None:
+        """Return an id as it stands in a path: whole."""
+        return plain if _JOB.fullmatch(plain) else None
 
     def create(self, body: Json) -> UpstreamRequest:
         """Return the request that begins a job."""
@@ -126,7 +131,7 @@ class BedrockBatches:
             "inputDataConfig": {"s3InputDataConfig": {"s3Uri": address_of("s3", source), "s3InputFormat": "JSONL"}},
             "outputDataConfig": _output(body, self._store, source), "timeoutDurationInHours": _hours(body),
         }  # fmt: skip
-        return request_to(f"{self._url}/model-invocation-job", "POST", orjson.dumps(job), content_type=JSON_TYPE)
+        return request_to(self.url, "POST", orjson.dumps(job), content_type=JSON_TYPE)
 
     def created(self, answer: Json, body: Json) -> Json:
         """Return the batch that was begun."""
@@ -138,20 +143,6 @@ class BedrockBatches:
             "inputDataConfig": {"s3InputDataConfig": {"s3Uri": address_of("s3", source)}},
         }  # fmt: skip
         return self.shown(told)
-
-    def _job_url(self, job_id: str) -> str:
-        plain = plain_id(job_id)
-        if not _JOB.fullmatch(plain):
-            raise NotFound("There is no such batch.")
-        return f"{self._url}/model-invocation-job/{encoded_id(plain)}"
-
-    def read(self, job_id: str) -> UpstreamRequest:
-        """Return the request for a job."""
-        return request_to(self._job_url(job_id))
-
-    def cancel(self, job_id: str) -> UpstreamRequest:
-        """Return the request that stops a job."""
-        return request_to(self._job_url(job_id) + "/stop", "POST", b"{}", content_type=JSON_TYPE)
 
     def shown(self, answer: Json) -> Json:
         """Return the batch that a job is; raises UpstreamInvalid."""
@@ -199,18 +190,6 @@ class BedrockBatches:
             return None
         return encoded_id(f"{address_of('s3', folder)}/{name}.out")
 
-    def page(self, count: int, token: str | None) -> UpstreamRequest:
-        """Return the request for the next jobs."""
-        following = f"&nextToken={encoded_id(token)}" if token else ""
-        query = f"maxResults={min(count, 1000)}{following}&sortBy=CreationTime&sortOrder=Descending"
-        return request_to(f"{self._url}/model-invocation-jobs?{query}")
-
-    def paged(self, answer: Json) -> tuple[list[Json], str | None]:
-        """Return (batches, token of what follows)."""
-        told = answer.get("invocationJobSummaries")
-        jobs = [self.shown(job) for job in told if isinstance(job, dict)] if isinstance(told, list) else []
-        return jobs, word(answer.get("nextToken")) or None
-
     def encode(self, custom_id: str, operation: str, body: Json, facts: CallFacts) -> Json:
         """Return the record of one request."""
         encode = encode_request if operation == "chat" else _invoke_embed.encode_request
@@ -223,12 +202,8 @@ class BedrockBatches:
             decode = decode_answer if "output" in answer else _invoke_embed.decode_answer
             return Result(custom_id, 200, decode(answer, facts, provider=PROVIDER_ID))
         fault = mapping(line.get("error"))
-        code = whole_number(fault.get("errorCode"))
         message = word(fault.get("errorMessage")) or "Bedrock did not answer this record."
-        if 400 <= code <= 599:
-            told = {"message": f"{PROVIDER_ID} error: {message}", "type": None, "param": None, "code": code}
-            return Result(custom_id, code, {"error": told, "provider": PROVIDER_ID})
-        return Result(custom_id, error=message)
+        return failed_line(custom_id, whole_number(fault.get("errorCode")), message, PROVIDER_ID)
 
     def results(self, answer: Json) -> Results | None:
         """Return where the results are once the job has ended."""

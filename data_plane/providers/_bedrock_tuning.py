@@ -21,7 +21,6 @@ from data_plane.providers._bulk import (
     model_named,
     option,
     place_named,
-    plain_id,
     request_to,
     required_text,
     seconds,
@@ -29,10 +28,11 @@ from data_plane.providers._bulk import (
     tuning_parameters,
     word,
 )
+from data_plane.providers._bulk_jobs import AWS, Jobs
 from data_plane.providers._converse_request import encode_request
 from data_plane.providers._openai_like import mapping
 from data_plane.providers._s3 import S3
-from shared.errors import BadRequest, NotFound, Unsupported, UpstreamInvalid
+from shared.errors import BadRequest, Unsupported, UpstreamInvalid
 
 _ID: Final = "bedrock"
 _MODEL_SETTINGS: Final = ("provider_model", "aws_bedrock_model")
@@ -72,13 +72,21 @@ def _texts(blocks: list[Json]) -> str:
     return "\n".join(block["text"] for block in blocks)
 
 
-class BedrockTunings:
+class BedrockTunings(Jobs):
     """Model customisation jobs at `url`, whose files are in `store`."""
 
+    words = AWS
+    noun = "fine-tuning job"
+    held = "modelCustomizationJobSummaries"
+
     def __init__(self, url: str, store: S3, facts: CallFacts) -> None:
-        self._url = url.rstrip("/")
+        super().__init__(f"{url.rstrip('/')}/model-customization-jobs")
         self._store = store
         self._facts = facts
+
+    def step(self, plain: str) -> str | None:
+        """Return an id as it stands in a path: whole, an ARN or a name."""
+        return plain if _ARN.fullmatch(plain) or _NAME.fullmatch(plain) else None
 
     def create(self, body: Json) -> UpstreamRequest:
         """Return the request that begins a job."""
@@ -102,7 +110,7 @@ class BedrockTunings:
         if body.get("validation_file") is not None:
             place = place_named(self._store, body["validation_file"], "validation_file")
             job["validationDataConfig"] = {"validators": [{"s3Uri": address_of("s3", place)}]}
-        return request_to(f"{self._url}/model-customization-jobs", "POST", orjson.dumps(job), content_type=JSON_TYPE)
+        return request_to(self.url, "POST", orjson.dumps(job), content_type=JSON_TYPE)
 
     def created(self, answer: Json, body: Json) -> Json:
         """Return the job that was begun."""
@@ -117,20 +125,6 @@ class BedrockTunings:
             place = place_named(self._store, body["validation_file"], "validation_file")
             told["validationDataConfig"] = {"validators": [{"s3Uri": address_of("s3", place)}]}
         return self.shown(told)
-
-    def _job_url(self, job_id: str) -> str:
-        plain = plain_id(job_id)
-        if not _ARN.fullmatch(plain) and not _NAME.fullmatch(plain):
-            raise NotFound("There is no such fine-tuning job.")
-        return f"{self._url}/model-customization-jobs/{encoded_id(plain)}"
-
-    def read(self, job_id: str) -> UpstreamRequest:
-        """Return the request for a job."""
-        return request_to(self._job_url(job_id))
-
-    def cancel(self, job_id: str) -> UpstreamRequest:
-        """Return the request that stops a job."""
-        return request_to(self._job_url(job_id) + "/stop", "POST", b"{}", content_type=JSON_TYPE)
 
     def shown(self, answer: Json) -> Json:
         """Return the fine-tuning job that a job is; raises UpstreamInvalid."""
@@ -157,18 +151,6 @@ class BedrockTunings:
             ),
             _ID,
         )
-
-    def page(self, count: int, token: str | None) -> UpstreamRequest:
-        """Return the request for the next jobs."""
-        following = f"&nextToken={encoded_id(token)}" if token else ""
-        query = f"maxResults={min(count, 1000)}{following}&sortBy=CreationTime&sortOrder=Descending"
-        return request_to(f"{self._url}/model-customization-jobs?{query}")
-
-    def paged(self, answer: Json) -> tuple[list[Json], str | None]:
-        """Return (jobs, token of what follows)."""
-        told = answer.get("modelCustomizationJobSummaries")
-        jobs = [self.shown(job) for job in told if isinstance(job, dict)] if isinstance(told, list) else []
-        return jobs, word(answer.get("nextToken")) or None
 
     def encode(self, example: Json, facts: CallFacts) -> Json:
         """Return one example as the model's family takes it."""

@@ -51,16 +51,20 @@ def _thinking(block: Json) -> Json | None:
 
 
 def _assistant(message: Message, provider: str) -> Blocks:
+    blocks = _thoughts(message) + blocks_of(message.said, message.path, provider)
+    if message.said.get("tool_calls") is not None:
+        for call in read_calls(message.said, message.path):
+            blocks += _tool_use(call)
+    return blocks
+
+
+def _thoughts(message: Message) -> Blocks:
     native = message.said.get("content_blocks")
     if native is None:
-        native = []
+        return []
     if not isinstance(native, list) or not all(isinstance(block, dict) for block in native):
         raise wrong(f"{message.path}.content_blocks", "must be a list of blocks.")
-    blocks = [block for block in map(_thinking, native) if block is not None]
-    blocks += blocks_of(message.said, message.path, provider)
-    for call in read_calls(message.said, message.path):
-        blocks += _tool_use(call)
-    return blocks
+    return [block for block in map(_thinking, native) if block is not None]
 
 
 def _tool_result(message: Message, provider: str) -> Blocks:
@@ -89,7 +93,9 @@ def _name_apart(turns: list[Json]) -> None:
     seen: dict[str, int] = {}
     for turn in turns:
         for number, block in enumerate(turn["content"]):
-            document = block.get("document")
+            if "document" not in block:
+                continue
+            document = block["document"]
             if not isinstance(document, dict) or not isinstance(name := document.get("name"), str):
                 continue
             seen[name] = seen.get(name, 0) + 1
@@ -102,7 +108,7 @@ def _finish(turns: list[Json]) -> None:
     """Put each turn's blocks in the order that models ask for."""
     for turn in turns:
         blocks = turn["content"]
-        if turn["role"] == "user" and "toolResult" in map(_kind, blocks):
+        if len(blocks) > 1 and turn["role"] == "user" and "toolResult" in map(_kind, blocks):
             _results_first(turn)
     last = turns[-1]["content"][-1]
     if turns[-1]["role"] == "assistant" and isinstance(last.get("text"), str):

@@ -140,6 +140,10 @@ def blocks_of(said: Json, path: str, provider: str) -> Blocks:
 
     Raises BadRequest with the path of what cannot be understood, Unsupported for what Bedrock cannot take.
     """
+    content = said.get("content")
+    if isinstance(content, str) and "cache_control" not in said:
+        # By far the most messages are plain text.
+        return [{"text": content}] if content.strip() else []
     blocks: Blocks = []
     for part in read_parts(said, path):
         block = _block(part, provider)

@@ -47,9 +47,18 @@ def finish_reason(told: object, *, called: bool, strict: bool) -> str:
     return "tool_calls" if called and known == "stop" else known
 
 
-def _of_sound(details: object) -> int:
-    parts = details if isinstance(details, list) else []
-    return sum(count(mapping(part).get("tokenCount")) for part in parts if mapping(part).get("modality") == "AUDIO")
+#: Kinds of tokens with a price of their own, by Gemini's names for them.
+_KINDS: Final = (("AUDIO", "audio_tokens"), ("IMAGE", "image_tokens"))
+
+
+def _by_kind(details: object) -> Json:
+    """Return how many tokens of a list are sound and pictures; nothing for none."""
+    parts = [mapping(part) for part in details] if isinstance(details, list) else []
+    counted = {
+        name: sum(count(part.get("tokenCount")) for part in parts if part.get("modality") == kind)
+        for kind, name in _KINDS
+    }
+    return {name: number for name, number in counted.items() if number}
 
 
 def openai_usage(told: Mapping[str, Any]) -> Json:
@@ -67,10 +76,11 @@ def openai_usage(told: Mapping[str, Any]) -> Json:
         "prompt_tokens_details": {"cached_tokens": count(told.get("cachedContentTokenCount"))},
         "completion_tokens_details": {"reasoning_tokens": thoughts},
     }
-    if heard := _of_sound(told.get("promptTokensDetails")):
-        usage["prompt_tokens_details"]["audio_tokens"] = heard
-    if spoken := _of_sound(told.get("candidatesTokensDetails")):
-        usage["completion_tokens_details"]["audio_tokens"] = spoken
+    usage["prompt_tokens_details"] |= _by_kind(told.get("promptTokensDetails"))
+    usage["completion_tokens_details"] |= _by_kind(told.get("candidatesTokensDetails"))
+    cached = _by_kind(told.get("cacheTokensDetails"))
+    if cached:
+        usage["prompt_tokens_details"]["cached_tokens_details"] = cached
     return usage
 
 

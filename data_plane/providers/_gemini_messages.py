@@ -40,12 +40,12 @@ class _Turn:
     """
 
     kind: str
-    parts: Parts = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    parts: Parts
+    places: list[int] | None = None
 
     def content(self) -> Json:
         parts = self.parts
-        if self.places:
+        if self.places and len(parts) > 1:
             parts = [part for _, part in sorted(zip(self.places, parts, strict=True), key=itemgetter(0))]
         return {"role": "model" if self.kind == "model" else "user", "parts": parts}
 
@@ -63,13 +63,17 @@ class _Talk:
     def add(self, kind: str, parts: Parts) -> None:
         if not parts:
             return
-        if not self.turns or self.turns[-1].kind != kind:
-            self.turns.append(_Turn(kind))
-        self.turns[-1].parts += parts
+        if self.turns and self.turns[-1].kind == kind:
+            self.turns[-1].parts += parts
+        else:
+            self.turns.append(_Turn(kind, parts))
 
     def add_result(self, part: Json, place: int) -> None:
         self.add("tool", [part])
-        self.turns[-1].places.append(place)
+        turn = self.turns[-1]
+        if turn.places is None:
+            turn.places = []
+        turn.places.append(place)
 
 
 def _signature(call: Call) -> str | None:
@@ -81,6 +85,8 @@ def _signature(call: Call) -> str | None:
 
 def _call_parts(message: Message, talk: _Talk) -> Parts:
     parts: Parts = []
+    if message.said.get("tool_calls") is None:
+        return parts
     for number, call in enumerate(read_calls(message.said, message.path)):
         made: Json = {"name": call.name, "args": arguments_of(call)}
         if talk.is_strict:
@@ -99,7 +105,7 @@ def _said_parts(message: Message, provider: str) -> Parts:
     """Return what the model said; from `content_blocks` when they hold signatures, which the content cannot."""
     blocks = message.said.get("content_blocks")
     if blocks is None:
-        blocks = []
+        return parts_of(message.said, message.path, provider)
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise wrong(f"{message.path}.content_blocks", "must be a list of blocks.")
     if not any(isinstance(block.get("thought_signature"), str) for block in blocks):
@@ -136,18 +142,18 @@ def _add_result(message: Message, talk: _Talk) -> None:
 
 
 def _read(message: Message, talk: _Talk) -> None:
-    match message.role:
-        case "system":
-            talk.system += parts_of(message.said, message.path, talk.provider)
-        case "assistant":
-            talk.add("model", _said_parts(message, talk.provider) + _call_parts(message, talk))
-        case "tool":
-            _add_result(message, talk)
-        case _:
-            parts = parts_of(message.said, message.path, talk.provider)
-            if not parts:
-                raise wrong(f"{message.path}.content", f"must not be empty for {talk.provider}.")
-            talk.add("user", parts)
+    role, path, said = message
+    if role == "assistant":
+        talk.add("model", _said_parts(message, talk.provider) + _call_parts(message, talk))
+    elif role == "tool":
+        _add_result(message, talk)
+    elif role == "system":
+        talk.system += parts_of(said, path, talk.provider)
+    else:
+        parts = parts_of(said, path, talk.provider)
+        if not parts:
+            raise wrong(f"{path}.content", f"must not be empty for {talk.provider}.")
+        talk.add("user", parts)
 
 
 def split_messages(body: Json, model: str, provider: str) -> tuple[Parts, list[Json]]:

@@ -211,7 +211,8 @@ def encode_request(body: Json, facts: CallFacts, *, provider: str, tiers: bool =
     """
     refuse_what_matters(body, provider, REFUSED)
     # The name may come with its collection; which model it is says its last step.
-    facts = replace(facts, model=facts.model.rpartition("/")[2])
+    if "/" in facts.model:
+        facts = replace(facts, model=facts.model.rpartition("/")[2])
     request: Json = {name: value for name, value in body.items() if name not in _TAKEN}
     system, request["contents"] = split_messages(body, facts.model, provider)
     put_if(request, "systemInstruction", _system(body, system))

@@ -13,7 +13,7 @@ import orjson
 
 from data_plane.core.types import CallFacts, Json, Usage
 from data_plane.providers._messages_stream import MessageEvents, usage_json
-from data_plane.providers._openai_like import mapping
+from data_plane.providers._openai_like import mapping, read_usage
 from data_plane.providers.base import Operation
 from data_plane.providers.sse import named_frame
 from shared.errors import BadRequest, GatewayError
@@ -277,9 +277,14 @@ def _usage_of(message: Json) -> Usage:
     if not isinstance(told, dict) or not (told.get("input_tokens") or told.get("output_tokens")):
         return Usage(source="none")
     read, written = int(told.get("cache_read_input_tokens") or 0), int(told.get("cache_creation_input_tokens") or 0)
-    return Usage(
-        input=int(told.get("input_tokens") or 0) + read + written,
-        output=int(told.get("output_tokens") or 0),
-        cache_read=read,
-        cache_write=written,
-    )
+    of_output = mapping(told.get("output_tokens_details"))
+    counted = {
+        **told,
+        "input_tokens": int(told.get("input_tokens") or 0) + read + written,
+        "output_tokens": int(told.get("output_tokens") or 0),
+        "input_tokens_details": {
+            **mapping(told.get("input_tokens_details")), "cached_tokens": read, "cache_write_tokens": written,
+        },
+        "output_tokens_details": {**of_output, "reasoning_tokens": of_output.get("thinking_tokens")},
+    }  # fmt: skip
+    return read_usage(counted, told.get("service_tier"))

@@ -10,18 +10,33 @@ from typing import Any
 import orjson
 
 from data_plane.core.types import Json, Usage
+from data_plane.providers._openai_like import further_counts, further_details
 from data_plane.providers.base import StreamDecoder
 
 
 def usage_json(usage: Usage | None) -> Json:
-    """Return tokens in Anthropic's words: cached tokens are counted beside the others, not among them."""
+    """Return tokens in Anthropic's words: cached tokens are counted beside the others, not among them.
+
+    What else has a price stands there as well, as far as there is any: an answer costs what its stream would.
+    """
     told = usage or Usage(source="none")
-    return {
+    written: Json = {
         "input_tokens": max(0, told.input - told.cache_read - told.cache_write),
         "cache_creation_input_tokens": told.cache_write,
         "cache_read_input_tokens": told.cache_read,
         "output_tokens": told.output,
+        **further_counts(told),
     }
+    of_input, of_output = further_details(told)
+    if told.reasoning:
+        of_output["thinking_tokens"] = told.reasoning
+    if of_input:
+        written["input_tokens_details"] = of_input
+    if of_output:
+        written["output_tokens_details"] = of_output
+    if told.tier:
+        written["service_tier"] = "standard" if told.tier == "default" else told.tier
+    return written
 
 
 class MessageEvents:

@@ -17,6 +17,7 @@ from data_plane.core.types import NO_USAGE, CallFacts, Json, Usage
 from data_plane.providers.base import Operation, ProviderFault
 from shared.errors import UpstreamBroken, UpstreamInvalid
 from shared.logs import scrub
+from shared.pricing import MOST_TOKENS, tier_named
 from shared.redact import Secret
 
 #: As much of a provider's sentence as a caller is shown.
@@ -42,8 +43,12 @@ def key_in(header: str) -> Callable[[Secret, dict[str, str]], None]:
 
 
 def count(value: object) -> int:
-    """Return a provider's number of tokens; 0 for anything that is not a positive whole number."""
-    return value if type(value) is int and value > 0 else 0
+    """Return a provider's number of tokens; 0 for anything that is not a positive whole number, or beyond belief."""
+    return value if type(value) is int and 0 < value <= MOST_TOKENS else 0
+
+
+def _beyond_belief(value: object) -> bool:
+    return type(value) is int and value > MOST_TOKENS
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -51,10 +56,11 @@ def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else _NOTHING
 
 
-def read_usage(usage: object) -> Usage:
-    """Return the tokens of OpenAI's `usage` object; `NO_USAGE` when it counts nothing.
+def read_usage(usage: object, tier: object = None) -> Usage:
+    """Return the tokens of OpenAI's `usage` object; `NO_USAGE` when it counts nothing, or what cannot be.
 
-    Parts are never more than their total, whatever the provider says: costs are computed from the differences.
+    Parts are never more than their total, whatever the provider says: costs are computed from the differences.  `tier`
+    is what the answer says of its service tier.
     """
     told = mapping(usage)
     # Newer endpoints (images, responses) count in other words than chats do.
@@ -63,26 +69,63 @@ def read_usage(usage: object) -> Usage:
             break
     else:
         return NO_USAGE
-    tokens_in, tokens_out = count(told.get(asked)), count(told.get(given))
+    told_in, told_out = told.get(asked), told.get(given)
+    if _beyond_belief(told_in) or _beyond_belief(told_out):
+        return NO_USAGE
+    tokens_in, tokens_out = count(told_in), count(told_out)
     of_input, of_output = mapping(told.get(f"{asked}_details")), mapping(told.get(f"{given}_details"))
     # DeepSeek counts cached tokens under a name of its own, Moonshot beside the details.
     cached = of_input.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or told.get("cached_tokens")
     cache_read = min(count(cached), tokens_in)
     cache_write = count(told.get("cache_creation_input_tokens")) or count(of_input.get("cache_write_tokens"))
+    cache_write = min(cache_write, tokens_in - cache_read)
+    cached_audio = min(count(mapping(of_input.get("cached_tokens_details")).get("audio_tokens")), cache_read)
+    written = mapping(told.get("cache_creation"))
     return Usage(
         input=tokens_in,
         output=tokens_out,
         cache_read=cache_read,
-        cache_write=min(cache_write, tokens_in - cache_read),
+        cache_write=cache_write,
         reasoning=min(count(of_output.get("reasoning_tokens")), tokens_out),
-        audio_input=min(count(of_input.get("audio_tokens")), tokens_in),
+        # Sound that was cached costs what is cached, and must not be counted as both.
+        audio_input=min(max(0, count(of_input.get("audio_tokens")) - cached_audio), tokens_in),
         audio_output=min(count(of_output.get("audio_tokens")), tokens_out),
+        cache_write_1h=min(count(written.get("ephemeral_1h_input_tokens")), cache_write),
+        cache_read_audio=cached_audio,
+        image_input=min(count(of_input.get("image_tokens")), tokens_in),
+        image_output=min(count(of_output.get("image_tokens")), tokens_out),
+        web_searches=count(mapping(told.get("server_tool_use")).get("web_search_requests")),
+        tier=tier_named(tier),
     )
 
 
 def usage_of(answer: Json) -> Usage:
     """Return the tokens of a decoded chat completion."""
-    return read_usage(answer.get("usage"))
+    return read_usage(answer.get("usage"), answer.get("service_tier"))
+
+
+def further_details(usage: Usage) -> tuple[Json, Json]:
+    """Return what OpenAI's details of the input and the output say of sound and pictures; empty for a text."""
+    heard = usage.audio_input + usage.cache_read_audio
+    told_in = {"audio_tokens": heard, "image_tokens": usage.image_input}
+    told_out = {"audio_tokens": usage.audio_output, "image_tokens": usage.image_output}
+    of_input: Json = {name: number for name, number in told_in.items() if number}
+    if usage.cache_read_audio:
+        of_input["cached_tokens_details"] = {"audio_tokens": usage.cache_read_audio}
+    return of_input, {name: number for name, number in told_out.items() if number}
+
+
+def further_counts(usage: Usage) -> Json:
+    """Return what else of a usage has a price of its own, in Anthropic's words; empty for a usual chat."""
+    told: Json = {}
+    if usage.cache_write_1h:
+        shorter = usage.cache_write - usage.cache_write_1h
+        told["cache_creation"] = {
+            "ephemeral_5m_input_tokens": shorter, "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }  # fmt: skip
+    if usage.web_searches:
+        told["server_tool_use"] = {"web_search_requests": usage.web_searches}
+    return told
 
 
 def _sentence(value: object) -> str:
@@ -139,6 +182,7 @@ class _Chunk(msgspec.Struct):
 
     choices: list[_Choice] | None = None
     model: Any = None
+    service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
@@ -158,6 +202,7 @@ class ChunkDecoder:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.finished = False
+        self._tier: object = None
         self._provider = provider
         self._hides_usage = hides_usage
         self._open: set[int | None] = set()
@@ -173,6 +218,8 @@ class ChunkDecoder:
             raise UpstreamBroken(told_error(self._provider, self._whole(data)))
         if self.model is None and isinstance(chunk.model, str):
             self.model = chunk.model
+        if chunk.service_tier is not None:
+            self._tier = chunk.service_tier
         for choice in chunk.choices or ():
             self._note(choice.index, choice.finish_reason)
         return self._with_usage(chunk, data) if chunk.usage else [data]
@@ -188,7 +235,7 @@ class ChunkDecoder:
 
     def _with_usage(self, chunk: _Chunk, data: bytes) -> list[bytes]:
         if chunk.usage != _NULL:
-            counted = read_usage(self._whole(data).get("usage"))
+            counted = read_usage(self._whole(data).get("usage"), self._tier)
             self.usage = self.usage if counted is NO_USAGE else counted
             return [] if self._hides_usage and not chunk.choices else [data]
         if not self._hides_usage:
@@ -213,7 +260,7 @@ class ChunkDecoder:
         choices = whole.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._note(None, mapping(choice).get("finish_reason"))
-        counted = read_usage(whole.get("usage"))
+        counted = read_usage(whole.get("usage"), whole.get("service_tier") or self._tier)
         self.usage = self.usage if counted is NO_USAGE else counted
         return [text]
 

@@ -13,6 +13,7 @@ import msgspec
 
 from data_plane.core.types import CallFacts, Json, Usage
 from data_plane.providers._openai_like import listing, mapping, read_usage, told_error
+from data_plane.providers._relayed_events import RelayedEvents
 from data_plane.providers._responses_adapter import error_event
 from data_plane.providers.base import Framing, Operation
 from data_plane.providers.sse import named_frame
@@ -33,34 +34,22 @@ class _Event(msgspec.Struct):
     code: Any = None
 
 
-_EVENT: Final = msgspec.json.Decoder(_Event)
+class TypedEvents(RelayedEvents[_Event]):
+    """One stream of pictures, or of what is heard."""
 
+    decoder = msgspec.json.Decoder(_Event)
 
-class TypedEvents:
-    """One stream of typed events, relayed as it comes."""
-
-    def __init__(self, _facts: CallFacts, *, provider: str) -> None:
-        self.usage: Usage | None = None
-        self.model: str | None = None
-        self.finished = False
-        self._provider = provider
+    def __init__(self, facts: CallFacts, *, provider: str) -> None:
+        super().__init__(facts, provider=provider)
         self._images = 0
 
-    def feed(self, _event: str, data: bytes) -> list[bytes]:
-        """Return the event's data; see `StreamDecoder.feed`."""
-        text = data.strip()
-        if not text or text == b"[DONE]":
-            return []
-        try:
-            event = _EVENT.decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise UpstreamBroken(f"{self._provider} sent a piece of the answer that cannot be understood.") from None
+    def note(self, event: _Event) -> None:
+        """Take in what an event says; raises UpstreamBroken for one that is an error."""
         if event.type == "error" or event.error:
             told = event.error or {"message": event.message, "code": event.code}
-            raise UpstreamBroken(told_error(self._provider, {"error": told}))
+            raise UpstreamBroken(told_error(self.provider, {"error": told}))
         if event.type in _LAST:
             self._end(event)
-        return [text]
 
     def _end(self, event: _Event) -> None:
         self.finished = True

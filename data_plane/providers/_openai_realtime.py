@@ -66,6 +66,7 @@ def _parts_told(usage: object) -> Usage:
     return replace(
         counted,
         cache_read=cached,
+        cache_read_audio=cached_audio,
         audio_input=min(heard, counted.input - cached),
         audio_output=min(count(of_output.get("audio_tokens")), counted.output),
         reasoning=min(count(of_output.get("reasoning_tokens")), counted.output),
@@ -77,6 +78,7 @@ def _sum(first: Usage, second: Usage) -> Usage:
         input=first.input + second.input,
         output=first.output + second.output,
         cache_read=first.cache_read + second.cache_read,
+        cache_read_audio=first.cache_read_audio + second.cache_read_audio,
         reasoning=first.reasoning + second.reasoning,
         audio_input=first.audio_input + second.audio_input,
         audio_output=first.audio_output + second.audio_output,

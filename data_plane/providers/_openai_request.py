@@ -17,6 +17,8 @@ from shared.errors import BadRequest, Unsupported
 _ROLES: Final[Mapping[object, str]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
 }  # fmt: skip
+#: Where messages stand: written once, for every request asks for them.
+_PATHS: Final = tuple(f"messages[{number}]" for number in range(512))
 
 
 class Message(NamedTuple):
@@ -60,6 +62,11 @@ def wrong(path: str, ought: str) -> BadRequest:
     return BadRequest(f"{path} {ought}", path=path)
 
 
+def place_of_message(number: int) -> str:
+    """Return the path of the message of that number, from 0."""
+    return _PATHS[number] if number < len(_PATHS) else f"messages[{number}]"
+
+
 def read_messages(body: Json) -> list[Message]:
     """Return the messages; raises BadRequest."""
     messages = body.get("messages")
@@ -67,7 +74,7 @@ def read_messages(body: Json) -> list[Message]:
         raise wrong("messages", "must be a list that is not empty.")
     read: list[Message] = []
     for number, message in enumerate(messages):
-        path = f"messages[{number}]"
+        path = place_of_message(number)
         if not isinstance(message, dict):
             raise wrong(path, "must be an object.")
         role = message.get("role")

@@ -17,10 +17,10 @@ import orjson
 from data_plane.core.parts import unfolded
 from data_plane.core.types import NO_USAGE, CallFacts, Json, Usage
 from data_plane.providers._cohere_embed import whole
-from data_plane.providers._openai_like import listing, mapping, told_error
+from data_plane.providers._openai_like import listing, mapping
 from data_plane.providers._openai_request import wrong
+from data_plane.providers._vectors import refuse_answer
 from data_plane.providers.base import Operation
-from shared.errors import UpstreamInvalid
 
 #: What a request says in the words of every rank; the rest is the provider's own and passes.
 NORMAL: Final = frozenset({"model", "query", "documents", "top_n", "return_documents", "rank_fields", "stream", "user"})
@@ -111,21 +111,15 @@ def _documents(facts: CallFacts) -> list[Any] | None:
     return documents if isinstance(documents, list) else None
 
 
-def _refused(answer: Json, provider: str) -> UpstreamInvalid:
-    if any(answer.get(name) for name in ("error", "message", "detail")):
-        return UpstreamInvalid(told_error(provider, answer))
-    return UpstreamInvalid(f"Invalid response received from {provider}.")
-
-
 def decode_ranks(answer: Json, facts: CallFacts, *, provider: str) -> Json:
     """Return an answer with ranks in the normal form; raises UpstreamInvalid when it is none."""
     listed = next((held for name in _HOLDERS if isinstance(held := answer.get(name), list)), None)
     if listed is None:
-        raise _refused(answer, provider)
+        raise refuse_answer(answer, provider)
     documents = _documents(facts)
     rows = [row for told in listed if (row := _row(told, documents)) is not None]
     if len(rows) != len(listed):
-        raise _refused({}, provider)
+        raise refuse_answer({}, provider)
     rows.sort(key=itemgetter("relevance_score"), reverse=True)
     wanted = facts.asked.get("top_n")
     if type(wanted) is int and wanted > 0:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from data_plane.core.types import CallFacts, Json, Usage
-from data_plane.providers._openai_like import mapping, read_usage
+from data_plane.providers._openai_like import mapping, usage_of
 from data_plane.providers._responses_json import call_item, response_json, text_item
 from data_plane.providers._responses_stream import ResponseEvents
 from data_plane.providers.base import Operation
@@ -143,6 +143,14 @@ def chat_of(body: Json) -> Json:
     return chat
 
 
+def asks_beyond_chat(body: Json) -> bool:
+    """Return whether a Responses request asks for what no chat can do: a memory at the provider, or its own tools."""
+    tools = body.get("tools")
+    kinds = [mapping(tool).get("type") for tool in tools] if isinstance(tools, list) else []
+    remembers = body.get("store") is True or any(body.get(name) for name in _NEEDS_MEMORY)
+    return remembers or any(kind != "function" for kind in kinds)
+
+
 def response_of(answer: Json, usage: Usage) -> Json:
     """Return the response that a chat completion amounts to."""
     choices = answer.get("choices")
@@ -188,7 +196,7 @@ def responses_by_chat(chat: Operation) -> Operation:
         chat,
         encode=encode,
         decode=decode,
-        usage=lambda response: read_usage(response.get("usage")),
+        usage=usage_of,
         decoder=lambda facts: ResponseEvents(chat.decoder(replace(facts, include_usage=True))),
         passes_through=False,
         framing=replace(chat.framing, frame=named_frame, error_frame=error_event, end=b""),

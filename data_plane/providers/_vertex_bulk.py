@@ -12,7 +12,6 @@ import re
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -35,32 +34,33 @@ from data_plane.providers._bulk import (
     model_named,
     option,
     place_named,
-    plain_id,
     request_to,
     seconds,
     whole_number,
     word,
 )
+from data_plane.providers._bulk_jobs import GOOGLE, Jobs, failed_line
 from data_plane.providers._gcs import Gcs
 from data_plane.providers._gemini_answer import decode_answer, read_google_fault
+from data_plane.providers._gemini_embeddings import decode_embeddings
 from data_plane.providers._openai_like import bearer, mapping
 from data_plane.providers._vertex_chat import vertex_chat
+from data_plane.providers._vertex_embed_lines import embeddings_of, embeds, encode_line, line_key
 from data_plane.providers._vertex_models import Tongue, find_model
+from data_plane.providers._vertex_services import STORAGE, service_at
 from data_plane.providers._vertex_tuning import STATES, VertexTunings
-from shared.addresses import AddressIncomplete, fill_address
-from shared.errors import BadRequest, NotFound, Unsupported, UpstreamInvalid
+from shared.errors import BadRequest, GatewayError, Unsupported, UpstreamInvalid
 from shared.redact import Secret
 
 PROVIDER_ID: Final = "vertex-ai"
-BASE: Final = (
-    "https://{vertex_region-}aiplatform.googleapis.com/v1/projects/{vertex_project_id}/locations/{vertex_region}"
-)
-STORAGE: Final = "https://storage.googleapis.com"
 _CHAT: Final = vertex_chat()
 _CLAUDE: Final = messages(PROVIDER_ID)
 _JOB: Final = re.compile(r"(?:projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/batchPredictionJobs/)?([0-9]{1,32})")
 _OWN_MODEL: Final = re.compile(r"projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/models/[0-9]+(?:@[0-9]+)?")
-_RESULT: Final = re.compile(r"(?:.*/)?prediction-[^/]+/[^/]*predictions?[^/]*\.jsonl")
+#: Where the results of a job are in its folder, by what it made; a large job has several objects.
+_FILES: Final = {"chat": "predictions.jsonl", "embed": "000000000000.jsonl"}
+_RESULT: Final = re.compile(r"(?:.*/)?prediction-[^/]+/(?:[^/]*predictions?[^/]*|[0-9]{12})\.jsonl")
+_PATHS: Final = {operation: path for path, operation in BATCHED.items()}
 #: What Google takes as the value of a label.
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _PLAIN: Final = "custom_id"
@@ -75,20 +75,8 @@ _STATUSES: Final = {
 }  # fmt: skip
 
 
-def _origin(base_url: str, facts: CallFacts) -> str:
-    """Return where Cloud Storage is; at an address of the account's own it is that host."""
-    try:
-        own = fill_address(BASE, facts.settings)
-    except AddressIncomplete:
-        own = ""
-    if base_url.rstrip("/") == own:
-        return STORAGE
-    parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _store(base_url: str, facts: CallFacts) -> Gcs:
-    return Gcs(_origin(base_url, facts), facts)
+    return Gcs(service_at(base_url, facts, STORAGE), facts)
 
 
 def id_labels(custom_id: str) -> dict[str, str]:
@@ -131,27 +119,62 @@ def _spoken_fault(status: str) -> tuple[int, str]:
     return whole_number(mapping(error).get("code")), message
 
 
-class VertexBatches:
+def _answer_of(line: Json, facts: CallFacts) -> Json | None:
+    """Return OpenAI's answer to a line, None for a line that has none; raises UpstreamInvalid."""
+    embedded = embeddings_of(line)
+    if embedded is not None:
+        return decode_embeddings(embedded, facts, provider=PROVIDER_ID)
+    answer = line.get("response")
+    if not isinstance(answer, dict) or not answer:
+        return None
+    if "candidates" in answer or "promptFeedback" in answer:
+        return decode_answer(answer, facts, provider=PROVIDER_ID)
+    return _CLAUDE.decode(answer, facts)
+
+
+def _operation_of(model: str) -> str:
+    """Return what a model is for, by its name or its path."""
+    return "embed" if embeds(model) and not _OWN_MODEL.fullmatch(model) else "chat"
+
+
+def _check_model(model: str, operation: str) -> None:
+    """Raise Unsupported for a model that has no batches here, or none of this operation."""
+    found = find_model("gemini-tuned" if _OWN_MODEL.fullmatch(model) else model)
+    if found.tongue not in {Tongue.GEMINI, Tongue.CLAUDE} or not found.path.startswith("/publishers/"):
+        raise Unsupported(
+            f"{PROVIDER_ID} has batches here for Gemini and Claude, and for text embeddings.", path="model"
+        )
+    if _operation_of(model) != operation:
+        raise Unsupported(f"{PROVIDER_ID} has no batches for {_PATHS[operation]} with this model.", path="model")
+
+
+class VertexBatches(Jobs):
     """Batch prediction jobs below `base_url`."""
 
+    words = GOOGLE
+    noun = "batch"
+    held = "batchPredictionJobs"
+
     def __init__(self, base_url: str, facts: CallFacts) -> None:
-        self._url = base_url.rstrip("/")
+        super().__init__(f"{base_url.rstrip('/')}/batchPredictionJobs")
         self._facts = facts
         self._store = _store(base_url, facts)
 
-    def _model(self, body: Json) -> str:
+    def step(self, plain: str) -> str | None:
+        """Return an id as it stands in a path: its number."""
+        match = _JOB.fullmatch(plain)
+        return match[1] if match else None
+
+    def _model(self, body: Json, operation: str) -> str:
         model = model_named(body, self._facts, ("provider_model",))
-        if _OWN_MODEL.fullmatch(model):
-            return model
-        found = find_model(model)
-        if found.tongue not in {Tongue.GEMINI, Tongue.CLAUDE} or not found.path.startswith("/publishers/"):
-            raise Unsupported(f"{PROVIDER_ID} has batches here for Gemini and Claude only.", path="model")
-        return found.path.removeprefix("/")
+        _check_model(model, operation)
+        return model if _OWN_MODEL.fullmatch(model) else find_model(model).path.removeprefix("/")
 
     def create(self, body: Json) -> UpstreamRequest:
         """Return the request that begins a job."""
-        if BATCHED.get(word(body.get("endpoint"))) != "chat":
-            raise Unsupported(f"{PROVIDER_ID} has batches here for: /v1/chat/completions", path="endpoint")
+        operation = BATCHED.get(word(body.get("endpoint")))
+        if operation is None:
+            raise Unsupported(f"{PROVIDER_ID} has batches for: {', '.join(BATCHED)}", path="endpoint")
         source = place_named(self._store, body.get("input_file_id"), "input_file_id")
         said = option(body, "output_data_config")
         address = said if isinstance(said, str) else mapping(mapping(said).get("gcsDestination")).get("outputUriPrefix")
@@ -160,32 +183,18 @@ class VertexBatches:
         if name is not None and (not isinstance(name, str) or not 0 < len(name) <= 128):
             raise BadRequest("job_name must be a text of up to 128 characters.", path="job_name")
         job = {
-            "displayName": name or f"gatehouse-{token_hex(12)}", "model": self._model(body),
+            "displayName": name or f"gatehouse-{token_hex(12)}", "model": self._model(body, operation),
             "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": [address_of("gs", source)]}},
             "outputConfig": {
                 "predictionsFormat": "jsonl",
                 "gcsDestination": {"outputUriPrefix": address_of("gs", folder).rstrip("/")},
             },
         }  # fmt: skip
-        return request_to(f"{self._url}/batchPredictionJobs", "POST", orjson.dumps(job), content_type=JSON_TYPE)
+        return request_to(self.url, "POST", orjson.dumps(job), content_type=JSON_TYPE)
 
     def created(self, answer: Json, _body: Json) -> Json:
         """Return the batch that was begun."""
         return self.shown(answer)
-
-    def _job_url(self, job_id: str) -> str:
-        match = _JOB.fullmatch(plain_id(job_id))
-        if match is None:
-            raise NotFound("There is no such batch.")
-        return f"{self._url}/batchPredictionJobs/{match[1]}"
-
-    def read(self, job_id: str) -> UpstreamRequest:
-        """Return the request for a job."""
-        return request_to(self._job_url(job_id))
-
-    def cancel(self, job_id: str) -> UpstreamRequest:
-        """Return the request that cancels a job."""
-        return request_to(self._job_url(job_id) + ":cancel", "POST", b"{}", content_type=JSON_TYPE)
 
     def shown(self, answer: Json) -> Json:
         """Return the batch that a job is; raises UpstreamInvalid."""
@@ -200,16 +209,18 @@ class VertexBatches:
             whole_number(counted.get(name)) for name in ("successfulCount", "failedCount", "incompleteCount")
         )
         results = self.results(answer)
+        model = word(answer.get("model"))
+        operation = _operation_of(model)
         return batch_object(
             BatchFacts(
                 id=match[1],
                 status=status,
-                endpoint="/v1/chat/completions",
+                endpoint=_PATHS[operation],
                 input_file=encoded_id(source),
-                model=word(answer.get("model")),
+                model=model,
                 created=seconds(answer.get("createTime")),
                 since=seconds(answer.get("endTime" if status in ENDED else "updateTime")),
-                output_file=encoded_id(f"{address_of('gs', results.folder)}/predictions.jsonl") if results else None,
+                output_file=encoded_id(f"{address_of('gs', results.folder)}/{_FILES[operation]}") if results else None,
                 total=done + failed + left,
                 completed=done,
                 failed=failed,
@@ -218,28 +229,16 @@ class VertexBatches:
             PROVIDER_ID,
         )
 
-    def page(self, count: int, token: str | None) -> UpstreamRequest:
-        """Return the request for the next jobs; Google lists the youngest first."""
-        following = f"&pageToken={encoded_id(token)}" if token else ""
-        return request_to(f"{self._url}/batchPredictionJobs?pageSize={min(count, 100)}{following}")
-
-    def paged(self, answer: Json) -> tuple[list[Json], str | None]:
-        """Return (batches, token of what follows)."""
-        told = answer.get("batchPredictionJobs")
-        jobs = [self.shown(job) for job in told if isinstance(job, dict)] if isinstance(told, list) else []
-        return jobs, word(answer.get("nextPageToken")) or None
-
     def encode(self, custom_id: str, operation: str, body: Json, facts: CallFacts) -> Json:
         """Return the line of one request."""
-        if operation != "chat":
-            raise Unsupported(f"{PROVIDER_ID} has batches here for: /v1/chat/completions", path="url")
+        _check_model(facts.model, operation)
         if _OWN_MODEL.fullmatch(facts.model):
             facts = replace(facts, model="gemini-tuned")
-        tongue = find_model(facts.model).tongue
-        if tongue is Tongue.CLAUDE:
+        model = find_model(facts.model)
+        if operation == "embed":
+            return encode_line(custom_id, body, replace(facts, model=model.name), provider=PROVIDER_ID)
+        if model.tongue is Tongue.CLAUDE:
             return {"custom_id": custom_id, "request": _CHAT.encode(body, facts)}
-        if tongue is not Tongue.GEMINI:
-            raise Unsupported(f"{PROVIDER_ID} has batches here for Gemini and Claude only.", path="model")
         request = _CHAT.encode(body, facts)
         request["labels"] = {**mapping(request.get("labels")), **id_labels(custom_id)}
         return {"request": request}
@@ -247,18 +246,15 @@ class VertexBatches:
     def decode(self, line: Json, facts: CallFacts) -> Result:
         """Return what a line says."""
         labels = mapping(line.get("request")).get("labels")
-        custom_id = word(line.get("custom_id")) or id_in_labels(labels)
-        answer, status = line.get("response"), word(line.get("status"))
-        if isinstance(answer, dict) and answer and not status:
-            facts = replace(facts, model=facts.model.rpartition("/")[2])
-            if "candidates" in answer or "promptFeedback" in answer:
-                return Result(custom_id, 200, decode_answer(answer, facts, provider=PROVIDER_ID))
-            return Result(custom_id, 200, _CLAUDE.decode(answer, facts))
-        code, message = _spoken_fault(status or "Vertex AI did not answer this line.")
-        if 400 <= code <= 599:
-            told = {"message": f"{PROVIDER_ID} error: {message}", "type": None, "param": None, "code": code}
-            return Result(custom_id, code, {"error": told, "provider": PROVIDER_ID})
-        return Result(custom_id, error=message)
+        custom_id = word(line.get("custom_id")) or line_key(line) or id_in_labels(labels)
+        status = word(line.get("status"))
+        try:
+            answer = None if status else _answer_of(line, replace(facts, model=facts.model.rpartition("/")[2]))
+        except GatewayError as error:
+            return Result(custom_id, error=error.message)
+        if answer is not None:
+            return Result(custom_id, 200, answer)
+        return failed_line(custom_id, *_spoken_fault(status or "Vertex AI did not answer this line."), PROVIDER_ID)
 
     def results(self, answer: Json) -> Results | None:
         """Return where the results are once Google says so and the job has ended."""

@@ -53,7 +53,8 @@ _OPERATIONS: Final[Mapping[Tongue, Operation]] = {
 def _spoken(facts: CallFacts) -> tuple[Tongue, Operation, CallFacts]:
     """Return how a call is spoken, and its facts with the name that the model has there."""
     model = find_model(facts.model)
-    return model.tongue, _OPERATIONS[model.tongue], replace(facts, model=model.name)
+    known = facts if model.name == facts.model else replace(facts, model=model.name)
+    return model.tongue, _OPERATIONS[model.tongue], known
 
 
 def _encode(body: Json, facts: CallFacts) -> Json:

@@ -18,18 +18,18 @@ from data_plane.providers._bulk import (
     model_named,
     option,
     place_named,
-    plain_id,
     request_to,
     seconds,
     tuning_object,
     tuning_parameters,
     word,
 )
+from data_plane.providers._bulk_jobs import GOOGLE, Jobs
 from data_plane.providers._gcs import Gcs
 from data_plane.providers._gemini_request import encode_request
 from data_plane.providers._openai_like import mapping
 from data_plane.providers._vertex_models import Tongue, find_model
-from shared.errors import BadRequest, NotFound, Unsupported, UpstreamInvalid
+from shared.errors import BadRequest, Unsupported, UpstreamInvalid
 
 _ID: Final = "vertex-ai"
 _JOB: Final = re.compile(r"(?:projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/tuningJobs/)?([0-9]{1,32})")
@@ -47,13 +47,22 @@ _OWN_WORDS: Final = {theirs: ours for ours, theirs in _PARAMETERS.items()}
 MAX_NAME_CHARS: Final = 128
 
 
-class VertexTunings:
+class VertexTunings(Jobs):
     """Tuning jobs below `base_url`, whose files are in `store`."""
 
+    words = GOOGLE
+    noun = "fine-tuning job"
+    held = "tuningJobs"
+
     def __init__(self, base_url: str, store: Gcs, facts: CallFacts) -> None:
-        self._url = base_url.rstrip("/")
+        super().__init__(f"{base_url.rstrip('/')}/tuningJobs")
         self._store = store
         self._facts = facts
+
+    def step(self, plain: str) -> str | None:
+        """Return an id as it stands in a path: its number."""
+        match = _JOB.fullmatch(plain)
+        return match[1] if match else None
 
     def create(self, body: Json) -> UpstreamRequest:
         """Return the request that begins a job."""
@@ -75,25 +84,11 @@ class VertexTunings:
             if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS:
                 raise BadRequest(f"suffix must be a text of up to {MAX_NAME_CHARS} characters.", path="suffix")
             job["tunedModelDisplayName"] = name
-        return request_to(f"{self._url}/tuningJobs", "POST", orjson.dumps(job), content_type=JSON_TYPE)
+        return request_to(self.url, "POST", orjson.dumps(job), content_type=JSON_TYPE)
 
     def created(self, answer: Json, _body: Json) -> Json:
         """Return the job that was begun."""
         return self.shown(answer)
-
-    def _job_url(self, job_id: str) -> str:
-        match = _JOB.fullmatch(plain_id(job_id))
-        if match is None:
-            raise NotFound("There is no such fine-tuning job.")
-        return f"{self._url}/tuningJobs/{match[1]}"
-
-    def read(self, job_id: str) -> UpstreamRequest:
-        """Return the request for a job."""
-        return request_to(self._job_url(job_id))
-
-    def cancel(self, job_id: str) -> UpstreamRequest:
-        """Return the request that cancels a job."""
-        return request_to(self._job_url(job_id) + ":cancel", "POST", b"{}", content_type=JSON_TYPE)
 
     def shown(self, answer: Json) -> Json:
         """Return the fine-tuning job that a job is; raises UpstreamInvalid."""
@@ -122,17 +117,6 @@ class VertexTunings:
             ),
             _ID,
         )
-
-    def page(self, count: int, token: str | None) -> UpstreamRequest:
-        """Return the request for the next jobs."""
-        following = f"&pageToken={encoded_id(token)}" if token else ""
-        return request_to(f"{self._url}/tuningJobs?pageSize={min(count, 100)}{following}")
-
-    def paged(self, answer: Json) -> tuple[list[Json], str | None]:
-        """Return (jobs, token of what follows)."""
-        told = answer.get("tuningJobs")
-        jobs = [self.shown(job) for job in told if isinstance(job, dict)] if isinstance(told, list) else []
-        return jobs, word(answer.get("nextPageToken")) or None
 
     def encode(self, example: Json, facts: CallFacts) -> Json:
         """Return one example as a conversation of Gemini's."""

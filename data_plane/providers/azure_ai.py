@@ -10,6 +10,7 @@ from data_plane.providers._claude_clouds import ON_AZURE, is_foundry_claude
 from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._openai_like import chat, complete, listing, speech
 from data_plane.providers._openai_media import image, image_form, transcription
+from data_plane.providers._openai_realtime import realtime
 from data_plane.providers.base import CredentialField, Operation, Provider
 from shared.redact import Secret
 
@@ -64,6 +65,7 @@ PROVIDER = Provider(
         "transcribe": _at_openai(transcription("azure-ai", "/openai/v1/audio/transcriptions")),
         "translate": _at_openai(transcription("azure-ai", "/openai/v1/audio/translations")),
         "edit_image": _at_openai(image_form("azure-ai", "/openai/v1/images/edits")),
+        "realtime": _at_openai(replace(realtime("azure-ai"), path="/openai/v1/realtime")),
         "rerank": replace(rerank_texts("azure-ai", ""), path=_rerank_path, beside="/models"),
     },
     credential=(

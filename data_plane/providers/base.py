@@ -19,6 +19,7 @@ from shared.redact import Secret
 
 if TYPE_CHECKING:
     from data_plane.providers._bulk import Bulk
+    from data_plane.providers._hosted import Hosted
 
 
 def error_frame(error: GatewayError) -> bytes:
@@ -103,6 +104,8 @@ OPENAI_FRAMING: Final = Framing()
 class Operation:
     """One endpoint of one provider, at `path` below its base URL, or `beside` the end that the base URL then loses.
 
+    One that another service of the account has is at what `service` makes of that URL.
+
     `encode` makes the provider's body of an OpenAI one and must not change its argument; what it returns is sent as
     `write` has it; without `write` as a form if a `FormFile` is left of the caller's form, else as JSON.  `decode`
     makes an OpenAI answer of the provider's 2xx answer (and may reuse it), `decode_binary` of one that is no JSON
@@ -134,10 +137,15 @@ class Operation:
     method: str = "POST"
     beside: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    service: Callable[[str, CallFacts], str] | None = None
+
+    def base_for(self, base_url: str, facts: CallFacts) -> str:
+        """Return what the path of one call is below."""
+        return base_url.removesuffix(self.beside) if self.service is None else self.service(base_url, facts)
 
     def url_for(self, base_url: str, facts: CallFacts) -> str:
         """Return the address of one call."""
-        return base_url.removesuffix(self.beside) + self.path_for(facts)
+        return self.base_for(base_url, facts) + self.path_for(facts)
 
     def path_for(self, facts: CallFacts) -> str:
         """Return the path of one call, which may name the model or the deployment."""
@@ -167,6 +175,7 @@ class Provider:
     its place; None for a credential that is used as it is.  `hosts` are the addresses that this takes.  `sign` writes
     headers that depend on the whole request, in place of `authorise`.  `is_custom`: an organisation added it, so its
     address is checked as a custom host is.  `bulk` translates files, batches and fine-tuning jobs; None forwards them.
+    `only_at_home` names operations that hosts which merely speak its language may lack: there its chat stands for them.
     """
 
     id: str
@@ -187,4 +196,5 @@ class Provider:
     chosen: Mapping[str, Callable[[str], Operation | None]] = field(default_factory=dict)
     forwarded: Callable[[str, str, CallFacts], str] | None = None
     is_custom: bool = False
-    bulk: "Bulk | None" = None
+    bulk: "Bulk | Hosted | None" = None
+    only_at_home: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ from functools import partial
 
 from data_plane.providers import _cohere_embed
 from data_plane.providers._cohere_answer import decode_answer
+from data_plane.providers._cohere_jobs import HOSTED
 from data_plane.providers._cohere_request import encode_request
 from data_plane.providers._cohere_rerank import rerank_texts
 from data_plane.providers._cohere_stream import CohereDecoder
@@ -37,4 +38,5 @@ PROVIDER = Provider(
         "rerank": rerank_texts("cohere", "/v2/rerank"),
     },
     caller_headers=("x-client-name",),
+    bulk=HOSTED,
 )

@@ -37,4 +37,5 @@ PROVIDER = Provider(
         CredentialField("openai_project", "Project id", required=False),
     ),
     headers=_headers,
+    only_at_home=frozenset({"responses"}),
 )

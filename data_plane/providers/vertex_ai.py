@@ -13,9 +13,11 @@ from data_plane.providers._gemini_stream import CandidateDecoder
 from data_plane.providers._google_auth import ACCOUNT, AUTH_TYPE, TOKEN_URL, google_token
 from data_plane.providers._openai_like import bearer, usage_of
 from data_plane.providers._pictures import imagen
-from data_plane.providers._vertex_bulk import BASE, BULK, STORAGE
+from data_plane.providers._vertex_bulk import BULK
 from data_plane.providers._vertex_chat import gemini_count, vertex_chat
 from data_plane.providers._vertex_models import Tongue, find_model
+from data_plane.providers._vertex_rank import vertex_rank
+from data_plane.providers._vertex_services import BASE, RANKING, STORAGE
 from data_plane.providers.base import CredentialField, Operation, Provider
 from shared.errors import Unsupported
 
@@ -58,6 +60,7 @@ PROVIDER = Provider(
     authorise=bearer,
     operations={
         "chat": vertex_chat(),
+        "rerank": vertex_rank(),
         "image": imagen(_ID, _image_path, read_google_fault),
         "embed": Operation(
             path=_embed_path,
@@ -81,6 +84,6 @@ PROVIDER = Provider(
     lists_models=False,
     chosen={**ON_VERTEX, "count_tokens": _count_tokens},
     token=google_token,
-    hosts=(TOKEN_URL.removesuffix("/token"), STORAGE),
+    hosts=(TOKEN_URL.removesuffix("/token"), STORAGE, RANKING),
     bulk=BULK,
 )

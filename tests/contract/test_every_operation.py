@@ -112,6 +112,10 @@ EXCHANGES = {
         "cohere": Exchange(RANKED, {"results": RANKS, "meta": {"billed_units": {"search_units": 1}}}, Usage(searches=1)),
         "bedrock": Exchange(RANKED, {"results": RANKS}, model="amazon.rerank-v1:0"),
         "workers-ai": Exchange(RANKED, {"result": {"response": [{"id": 0, "score": 0.5}]}}),
+        "vertex-ai": Exchange(
+            RANKED, {"records": [{"id": "0", "score": 0.5}]}, model="semantic-ranker-default@latest",
+            settings={"vertex_project_id": "p"},
+        ),
         "oracle": Exchange(RANKED, {"documentRanks": [{"index": 0, "relevanceScore": 0.5}]}, settings=COMPARTMENT),
     },
     "moderate": {"openai": Exchange(TEXT, {"results": [{"flagged": False}]})},

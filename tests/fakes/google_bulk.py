@@ -160,9 +160,11 @@ class FakeGoogleBulk:
         source = job["inputConfig"]["gcsSource"]["uris"][0].removeprefix("gs://")
         prefix = job["outputConfig"]["gcsDestination"]["outputUriPrefix"]
         lines = [orjson.loads(line) for line in self.objects[source][0].splitlines()]
-        told = [orjson.dumps({**line, "processed_time": CREATED, **answer(line)}) + b"\n" for line in lines]
+        kept = [{"instance": line} if "content" in line else {**line, "processed_time": CREATED} for line in lines]
+        told = [orjson.dumps({**held, **answer(line)}) + b"\n" for held, line in zip(kept, lines, strict=True)]
         folder = f"{prefix}/prediction-model-2026-01-02T03:04:05.123456Z"
-        self.objects[f"{folder.removeprefix('gs://')}/predictions.jsonl"] = (b"".join(told), {})
+        name = "000000000000.jsonl" if "embedding" in job["model"] else "predictions.jsonl"
+        self.objects[f"{folder.removeprefix('gs://')}/{name}"] = (b"".join(told), {})
         job.update(
             state="JOB_STATE_SUCCEEDED", endTime=CREATED, outputInfo={"gcsOutputDirectory": folder},
             completionStats={"successfulCount": str(len(lines)), "failedCount": "0"},

@@ -14,6 +14,8 @@ import orjson
 from aiohttp import WSMsgType, web
 
 KEY = "rt-key"
+#: Where Azure has sessions, whose handshakes have a key of another name.
+AZURE = ("/openai/v1/realtime", "/openai/realtime")
 USAGE = {
     "total_tokens": 150, "input_tokens": 100, "output_tokens": 50,
     "input_token_details": {
@@ -43,18 +45,20 @@ class Session:
 
 def refusal(session):
     """Return (status, error) for a handshake that is refused, None for one that is not."""
-    if session.headers.get("authorization") != f"Bearer {KEY}":
+    said = session.headers.get("api-key" if session.path in AZURE else "authorization", "")
+    if said.removeprefix("Bearer ") != KEY or ("authorization" in session.headers) is (session.path in AZURE):
         return 401, {
             "message": "Incorrect API key provided.",
             "type": "invalid_request_error",
             "code": "invalid_api_key",
         }
-    if session.path != "/v1/realtime":
+    if session.path not in {"/v1/realtime", *AZURE}:
         return 404, {"message": f"Invalid URL (GET {session.path})", "type": "invalid_request_error", "code": None}
     if session.headers.get("upgrade", "").lower() != "websocket":
         return 426, {"message": "Upgrade required.", "type": "invalid_request_error", "code": None}
     writes = session.query.get("intent") == "transcription"
-    if writes == ("model" in session.query) and "call_id" not in session.query:
+    named = "deployment" if "api-version" in session.query else "model"
+    if writes == (named in session.query) and "call_id" not in session.query:
         return 400, {
             "message": "You must provide a model parameter.",
             "type": "invalid_request_error",
@@ -117,7 +121,7 @@ class FakeRealtime:
         return socket
 
     async def _serve(self, request, session, socket):
-        model = session.query.get("model")
+        model = session.query.get("model") or session.query.get("deployment")
         told = {"object": "realtime.session", "id": "sess_1", "model": model} if model else {"type": "transcription"}
         await say(socket, {"type": "session.created", "event_id": "event_1", "session": told})
         while True:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import AddressIncomplete, fill_address, places
+from shared.addresses import AddressIncomplete, fill_address, lies_at, places
 
 TEMPLATE = "https://{azure_resource_name}.openai.azure.com/openai/{azure_deployment_id}"
 
@@ -74,3 +74,12 @@ def test_a_region_is_needed_also_in_a_place_with_a_dash():
     with pytest.raises(AddressIncomplete) as raised:
         fill_address("https://{vertex_region-}api.example", {})
     assert raised.value.setting == "vertex_region"
+
+
+@pytest.mark.parametrize(("address", "name", "is_there"), [
+    ("https://r.openai.azure.com/openai/d", "r", True), ("https://r.openai.azure.com/openai/d/", "r", True),
+    ("https://r.openai.azure.com/openai/d/x", "r", False), ("https://s.openai.azure.com/openai/d", "r", False),
+    ("https://r.openai.azure.com/openai/d", None, False), ("https://r.openai.azure.com/openai/d", "a/b", False),
+])  # fmt: skip
+def test_an_address_is_the_accounts_own_when_its_settings_make_it(address, name, is_there):
+    assert lies_at(address, TEMPLATE, {"azure_resource_name": name, "azure_deployment_id": "d"}) is is_there

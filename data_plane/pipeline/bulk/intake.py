@@ -60,7 +60,7 @@ class Intake:
         purpose = str(self.facts.settings.get("file_purpose") or "")
         async for field in fields:
             if field.filename is None:
-                text = await _text(field)
+                text = await field_text(field)
                 setting = SETTING_HEADERS.get(field.name.lower(), (field.name, False))[0]
                 if field.name == "purpose":
                     purpose = text
@@ -116,7 +116,8 @@ class Intake:
             await sending.write(encoder.encode(number, line))
 
 
-async def _text(field: FormField) -> str:
+async def field_text(field: FormField) -> str:
+    """Return the text of a field; raises BodyTooLarge and BadRequest."""
     content = bytearray()
     async for piece in field.pieces():
         content += piece

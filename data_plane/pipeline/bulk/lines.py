@@ -62,7 +62,8 @@ def result_too_long(number: int) -> GatewayError:
     return UpstreamInvalid(f"Line {number} of the results is longer than {MAX_LINE_BYTES} bytes.")
 
 
-def _decode(line: bytes) -> Json | None:
+def decoded_line(line: bytes) -> Json | None:
+    """Return the JSON object that a line is, None for any other."""
     try:
         told: Any = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -93,7 +94,7 @@ class LineEncoder:
         """Return the provider's line, b"" for an empty one; raises BadRequest and Unsupported that name the line."""
         if not line.strip():
             return b""
-        said = _decode(line)
+        said = decoded_line(line)
         if said is None:
             raise BadRequest(f"Line {number} of the file is not a JSON object.", path="file")
         if not self.purpose:
@@ -153,7 +154,8 @@ class LineEncoder:
         return self.batches.encode(custom_id, operation, {**body, "model": self.model}, facts)
 
 
-def _written(number: int, result: Result) -> bytes:
+def result_line(number: int, result: Result) -> bytes:
+    """Return OpenAI's line of what became of the request with this number, from 1."""
     name = f"batch_req_{number}"
     response = error = None
     if result.body is not None:
@@ -168,13 +170,13 @@ def decode_line(number: int, line: bytes, batches: Batches, facts: CallFacts) ->
     """Return OpenAI's line of a result, b"" for an empty one; what cannot be read is a line that says so."""
     if not line.strip():
         return b""
-    said = _decode(line)
+    said = decoded_line(line)
     if said is None:
-        return _written(number, Result("", error="This result cannot be read."))
+        return result_line(number, Result("", error="This result cannot be read."))
     try:
-        return _written(number, batches.decode(said, facts))
+        return result_line(number, batches.decode(said, facts))
     except GatewayError as error:
         known = said.get("recordId") or said.get("custom_id")
-        return _written(number, Result(known if isinstance(known, str) else "", error=error.message))
+        return result_line(number, Result(known if isinstance(known, str) else "", error=error.message))
     except (TypeError, RecursionError):
-        return _written(number, Result("", error="This result cannot be read."))
+        return result_line(number, Result("", error="This result cannot be read."))

@@ -8,22 +8,20 @@ that does.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import parse_qs
-
-import orjson
 
 from data_plane.core.exchange import Exchange
 from data_plane.core.identity import IdentityAsk
 from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
-from data_plane.core.types import Answer, CallFacts, Json
+from data_plane.core.types import CallFacts, Json
 from data_plane.pipeline.bulk.intake import ASKED, Intake
 from data_plane.pipeline.bulk.relay import ResultBody
 from data_plane.pipeline.bulk.route import BATCHES, FILES, TUNINGS, Route
+from data_plane.pipeline.bulk.told import MAX_LISTED, MAX_PAGES, Done, Fetch, shown_list, told_object
 from data_plane.pipeline.bulk.wire import Wire, read_object
-from data_plane.pipeline.deps import Deps, Relay
+from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.forward import RawRelay
-from data_plane.pipeline.target import Destination
+from data_plane.pipeline.target import Destination, refuse_unlisted
 from data_plane.providers._bulk import (
     BATCHED,
     Bulk,
@@ -38,18 +36,6 @@ from data_plane.providers._bulk import (
 )
 from shared.errors import BadRequest, Forbidden, NotFound, Unsupported
 from shared.routing.plan import Target
-
-MAX_LISTED: Final = 1000
-#: How many pages are looked through for the one behind `after`.
-MAX_PAGES: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of it: an answer, and what relays it when it is a stream."""
-
-    answer: Answer
-    relay: Relay | None = None
 
 
 def call_facts(destination: Destination, target: Target, job: Job) -> CallFacts:
@@ -99,14 +85,9 @@ class Run:
         return place
 
     def check_model(self, model: str) -> None:
-        """Raise Forbidden for a model that the account's list does not have, or for none where there is a list."""
-        row = self.destination.virtual_key
-        if row is not None and row.models is not None and model not in row.models:
-            raise Forbidden(
-                f"The model {model} is not allowed for the provider @{row.slug}."
-                if model
-                else f"The provider @{row.slug} allows certain models only, and this request names none."
-            )
+        """Raise Forbidden for a model that the list of the account or the API key does not have."""
+        principal = self.exchange.principal
+        refuse_unlisted(model, self.destination.virtual_key, principal.key.models if principal is not None else None)
 
     def check_addresses(self, body: object, wire: Wire, depth: int = 0) -> None:
         """Raise Forbidden for any address in a body that is outside of the account's bucket."""
@@ -133,35 +114,11 @@ class Run:
 
     def told(self, body: Json) -> Done:
         """Return an answer in JSON, and note it."""
-        exchange = self.exchange
-        exchange.answer_body, exchange.answer_json = body, orjson.dumps(body)
-        exchange.answer_bytes = len(exchange.answer_json)
-        return Done(Answer(200, exchange.answer_json))
+        return told_object(body, self.exchange)
 
-    async def shown_list(self, fetch: Callable[[int, str | None], Awaitable[tuple[list[Json], str | None]]]) -> Done:
-        """Return OpenAI's list of what `fetch` gives page by page, behind `after` and up to `limit`."""
-        query = parse_qs(self.exchange.call.target.partition("?")[2])
-        limit_text, after = query.get("limit", ["20"])[0], query.get("after", [""])[0]
-        limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() and len(limit_text) < 6 else 0
-        if not 0 < limit <= MAX_LISTED:
-            raise BadRequest(f"limit must be a number from 1 to {MAX_LISTED}.", path="limit")
-        wanted = plain_id(after) if after else None
-        found: list[Json] = []
-        token: str | None = None
-        for _ in range(MAX_PAGES):
-            items, token = await fetch(limit + 1 if wanted is None else MAX_LISTED, token)
-            for item in items:
-                if wanted is None:
-                    found.append(item)
-                elif plain_id(item["id"]) == wanted:
-                    wanted = None
-            if token is None or len(found) > limit:
-                break
-        shown = found[:limit]
-        return self.told({
-            "object": "list", "data": shown, "has_more": len(found) > limit or token is not None,
-            "first_id": shown[0]["id"] if shown else None, "last_id": shown[-1]["id"] if shown else None,
-        })  # fmt: skip
+    async def shown_list(self, fetch: Fetch) -> Done:
+        """Return OpenAI's list of what `fetch` gives."""
+        return await shown_list(fetch, self.exchange)
 
     # files
 

@@ -17,7 +17,7 @@ USAGE = {
                             "cached_tokens_details": {"text_tokens": 10, "audio_tokens": 20}},
     "output_token_details": {"text_tokens": 10, "audio_tokens": 40},
 }  # fmt: skip
-COUNTED = Usage(100, 50, cache_read=30, audio_input=40, audio_output=40)
+COUNTED = Usage(100, 50, cache_read=30, cache_read_audio=20, audio_input=40, audio_output=40)
 WRITTEN = "conversation.item.input_audio_transcription.completed"
 
 
@@ -91,7 +91,7 @@ def test_azure_has_a_classic_and_a_new_address(settings, path, asked):
 def test_tokens_are_summed_over_the_session():
     reader = read(done(), {"type": WRITTEN, "usage": {"type": "tokens", "input_tokens": 10, "output_tokens": 5,
                   "input_token_details": {"audio_tokens": 10}}}, done())  # fmt: skip
-    assert reader.usage == Usage(210, 105, cache_read=60, audio_input=90, audio_output=80)
+    assert reader.usage == Usage(210, 105, cache_read=60, cache_read_audio=40, audio_input=90, audio_output=80)
 
 
 def test_sound_that_was_cached_is_not_counted_twice():

@@ -84,6 +84,78 @@ async def test_a_batch_goes_from_its_file_to_its_answers(tmp_path, model, answer
         assert stage.cloud.refusals == []
 
 
+def embed(number, text, **changes):
+    body = {"input": text, "encoding_format": "float"}
+    return ask(number, url="/v1/embeddings", body=body, **changes)
+
+
+def old_embedding(line):
+    vector = {"values": [0.5, len(line["content"])], "statistics": {"token_count": 3.0, "truncated": False}}
+    return {"predictions": [{"embeddings": vector}], "status": ""}
+
+
+def new_embedding(line):
+    text = line["request"]["content"]["parts"][0]["text"]
+    return {"status": "", "response": {"embedding": {"values": [0.5, len(text)]}, "tokenCount": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [("text-embedding-005", old_embedding), ("google.gemini-embedding-001", new_embedding)],
+)
+async def test_a_batch_of_embeddings_goes_from_its_file_to_its_vectors(tmp_path, model, answer):
+    async with vertex(tmp_path) as stage:
+        lines = [embed(1, "hi"), embed(2, "hello", custom_id="Ünique ID")]
+        stored = await stage.upload(b"\n".join(lines), provider_model=model)
+        batch = await stage.client.batches.create(
+            input_file_id=stored.id, endpoint="/v1/embeddings", completion_window="24h", extra_body={"model": model}
+        )
+        assert (batch.status, batch.endpoint) == ("validating", "/v1/embeddings")
+        stage.cloud.run(batch.id, answer)
+        batch = await stage.client.batches.retrieve(batch.id)
+        _, content, _ = await stage.gw.get(f"/v1/batches/{batch.id}/output", {"x-portkey-provider": "@cloud"})
+        for told in (content, (await stage.client.files.content(batch.output_file_id)).content):
+            first, second = lines_of(told)
+            assert (first["custom_id"], second["custom_id"]) == ("ask-1", "Ünique ID")
+            body = second["response"]["body"]
+            assert body["data"] == [{"object": "embedding", "index": 0, "embedding": [0.5, 5]}]
+            assert body["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+        assert stage.cloud.refusals == []
+
+
+@pytest.mark.parametrize(("model", "endpoint"), [
+    (GEMINI, "/v1/embeddings"), (CLAUDE, "/v1/embeddings"), ("text-embedding-005", "/v1/chat/completions"),
+    ("multimodalembedding@001", "/v1/embeddings"), ("projects/p/locations/l/models/1", "/v1/embeddings"),
+])  # fmt: skip
+async def test_a_model_has_batches_of_what_it_does_and_of_nothing_else(tmp_path, model, endpoint):
+    async with vertex(tmp_path) as stage:
+        with pytest.raises(openai.BadRequestError, match=f"no batches for {endpoint} with this model"):
+            await stage.client.batches.create(
+                input_file_id="gs://my-bucket/x.jsonl", endpoint=endpoint, completion_window="24h",
+                extra_body={"model": model},
+            )  # fmt: skip
+        line = ask(1) if "chat" in endpoint else embed(1, "hi")
+        with pytest.raises(openai.BadRequestError, match=r"Line 1 of the file: .* no batches for"):
+            await stage.upload(line, provider_model=model)
+        assert (stage.fake.seen, stage.cloud.objects) == ([], {})
+
+
+async def test_a_line_that_embeds_what_no_line_can_ends_the_upload(tmp_path):
+    async with vertex(tmp_path) as stage:
+        with pytest.raises(openai.BadRequestError, match="Line 2 of the file: vertex-ai embeds one input per line"):
+            await stage.upload(embed(1, "a") + b"\n" + embed(2, ["a", "b"]), provider_model="text-embedding-005")
+        assert stage.cloud.objects == {}
+
+
+@pytest.mark.parametrize("line", [
+    {"instance": {"key": "a"}, "predictions": [{}]}, {"key": "a", "response": {"embedding": 7}},
+    {"instance": {"key": "a"}, "predictions": [], "status": "out of quota"}, {"instance": {"key": "a"}},
+])  # fmt: skip
+def test_embeddings_that_are_none_keep_the_id_of_their_line(line):
+    result = VertexBatches(BASE_URL, FACTS).decode(line, FACTS)
+    assert (result.custom_id, result.body, bool(result.error)) == ("a", None, True)
+
+
 async def test_a_file_is_stored_in_slices_and_told_of(tmp_path):
     async with vertex(tmp_path) as stage:
         content = b"\n".join(ask(number, "x" * 4000) for number in range(4500))
@@ -222,7 +294,7 @@ def test_a_line_that_failed_says_why(status, code, message):
         assert (result.status, result.body["error"]["message"]) == (code, f"vertex-ai error: {message}")
 
 
-@given(st.dictionaries(st.sampled_from(["request", "response", "status", "custom_id"]), JSON), st.dictionaries(st.sampled_from(
+@given(st.dictionaries(st.sampled_from(["request", "response", "status", "custom_id", "key", "instance", "predictions"]), JSON), st.dictionaries(st.sampled_from(
     ["name", "state", "inputConfig", "outputInfo", "completionStats", "error", "createTime", "batchPredictionJobs", "model"]), JSON))  # fmt: skip
 def test_whatever_google_says_is_read_or_refused(line, job):
     batches = VertexBatches(BASE_URL, FACTS)

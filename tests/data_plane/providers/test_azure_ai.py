@@ -27,3 +27,11 @@ def test_its_address_is_a_setting_of_the_account():
 def test_ranks_are_coheres_own_beside_the_other_models(base_url, url):
     facts = CallFacts("m", False, True, {}, {"azure_foundry_url": base_url})
     assert PROVIDER.operations["rerank"].url_for(base_url, facts) == url
+
+
+@pytest.mark.parametrize("base_url", ["https://n.services.ai.azure.com/models", "https://n.services.ai.azure.com"])
+def test_sessions_are_at_openais_own_paths_whatever_the_version_of_the_models(base_url):
+    facts = CallFacts("gpt-realtime", False, True, {}, {"azure_api_version": "2024-05-01-preview"})
+    operation = PROVIDER.operations["realtime"]
+    assert operation.url_for(base_url, facts) == "https://n.services.ai.azure.com/openai/v1/realtime"
+    assert (operation.is_socket, operation.encode({}, facts)) == (True, {"model": "gpt-realtime"})

@@ -20,3 +20,11 @@ def test_an_operation_stands_below_the_base_or_beside_its_end():
     beside = replace(below, beside="/v1")
     assert beside.url_for("https://x.example/ai/v1", facts) == "https://x.example/ai/run/m"
     assert beside.url_for("https://x.example/ai", facts) == "https://x.example/ai/run/m"
+
+
+def test_an_operation_of_another_service_stands_where_that_is():
+    facts = CallFacts("m", False, True, {}, {"place": "y"})
+    elsewhere = replace(
+        listing("x", "/run"), service=lambda base_url, told: f"https://{told.settings['place']}.{base_url[8:]}"
+    )
+    assert elsewhere.url_for("https://x.example", facts) == "https://y.x.example/run"

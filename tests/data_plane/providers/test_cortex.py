@@ -42,6 +42,25 @@ def test_callers_of_messages_reach_claude_untranslated_and_others_through_their_
     assert operation_of(PROVIDER, "messages", "llama3").path_for(facts()) == "/v1/chat/completions"
 
 
+@pytest.mark.parametrize("name", ["responses", "complete"])
+def test_what_a_chat_stands_for_goes_through_the_chat_that_the_model_has(facts, name):
+    paths = [operation_of(PROVIDER, name, model).path_for(facts(model)) for model in ("claude-4-sonnet", "llama3")]
+    assert paths == ["/v1/messages", "/v1/chat/completions"]
+
+
+def test_responses_of_claude_are_asked_and_read_in_claudes_words(facts):
+    claude = operation_of(PROVIDER, "responses", "claude-4-sonnet")
+    assert claude.encode({"input": "hi", "max_output_tokens": 5}, facts("claude-4-sonnet"))["max_tokens"] == 5
+    told = {
+        "type": "message",
+        "id": "c",
+        "model": "m",
+        "content": [{"type": "text", "text": "ho"}],
+        "stop_reason": "end_turn",
+    }
+    assert claude.decode(told, facts())["output"][0]["content"][0]["text"] == "ho"
+
+
 def test_texts_are_embedded_and_vectors_unpacked(facts):
     assert EMBED.encode({"input": "a", "user": "u"}, facts("e5")) == {"model": "e5", "text": ["a"]}
     told = {"data": [{"embedding": [[0.5, 1.0]], "index": 0}], "model": "e5", "usage": {"total_tokens": 4}}

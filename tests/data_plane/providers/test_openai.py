@@ -1,6 +1,10 @@
 """What is peculiar to OpenAI: its organisation and project headers."""
 
+import orjson
+
 from data_plane.providers.openai import PROVIDER
+from tests.data_plane.gateway_kit import gateway
+from tests.fakes.provider import FakeProvider, Reply
 
 
 def test_organisation_and_project_of_the_credential_become_headers(facts):
@@ -44,3 +48,35 @@ def test_a_recorded_answer_with_tools_is_decoded_unchanged(facts):
     decoded = operation.decode(dict(recorded), facts())
     assert decoded == {**recorded, "provider": "openai"}
     assert (operation.usage(decoded).input, operation.usage(decoded).cache_read) == (82, 64)
+
+
+class ChatsOnly:
+    """A host that speaks OpenAI's chat and has nothing else, and remembers one response all the same."""
+
+    def __call__(self, seen):
+        if seen.path == "/v1/chat/completions":
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+            said = {"index": 0, "finish_reason": "stop"}
+            if seen.json.get("stream"):
+                return Reply(sse=[{**chunk, "choices": [{**said, "delta": {"content": "ho"}}]}, "[DONE]"])
+            message = {"role": "assistant", "content": "ho"}
+            return Reply(json={**chunk, "object": "chat.completion", "choices": [{**said, "message": message}]})
+        if seen.method == "GET" and seen.path == "/v1/responses/resp_1":
+            return Reply(json={"id": "resp_1"})
+        return Reply(404, json={"detail": "Not Found"})
+
+
+async def test_a_host_of_ones_own_answers_responses_by_its_chat_and_keeps_its_own(tmp_path):
+    async with FakeProvider(ChatsOnly()) as fake, gateway(tmp_path) as gw:
+        headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{fake.origin}/v1"}
+        body = {"model": "m", "input": "hi"}
+        status, answer, _ = await gw.send(body, headers, path="/v1/responses")
+        assert (status, orjson.loads(answer)["output"][0]["content"][0]["text"]) == (200, "ho")
+        status, stream, _ = await gw.send({**body, "stream": True}, headers, path="/v1/responses")
+        assert (status, b"event: response.completed" in stream) == (200, True)
+        status, _, _ = await gw.send({**body, "previous_response_id": "resp_1"}, headers, path="/v1/responses")
+        told, kept, _ = await gw.get("/v1/responses/resp_1", headers)
+        assert (status, told, orjson.loads(kept)) == (404, 200, {"id": "resp_1"})
+        assert [seen.path for seen in fake.seen] == [
+            "/v1/chat/completions", "/v1/chat/completions", "/v1/responses", "/v1/responses/resp_1",
+        ]  # fmt: skip

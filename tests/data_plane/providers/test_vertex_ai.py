@@ -31,7 +31,9 @@ def test_accounts_are_changed_for_tokens_which_are_sent_as_such():
     PROVIDER.authorise(Secret("ya29.x"), headers)
     assert headers == {"authorization": "Bearer ya29.x"}
     assert PROVIDER.token is google_token
-    assert PROVIDER.hosts == ("https://oauth2.googleapis.com", "https://storage.googleapis.com")
+    assert PROVIDER.hosts == (
+        "https://oauth2.googleapis.com", "https://storage.googleapis.com", "https://discoveryengine.googleapis.com",
+    )  # fmt: skip
 
 
 def test_callers_may_ask_for_claudes_betas_and_for_what_is_paid_in_advance():
