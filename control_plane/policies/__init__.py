@@ -1,0 +1,1 @@
+"""Policies: limits of usage and of rate for whoever matches conditions."""

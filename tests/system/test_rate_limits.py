@@ -1,0 +1,97 @@
+"""Limits of rate through both planes: by keys, by saved providers, with Redis and without."""
+
+import os
+
+import pytest
+
+from tests.system.system_kit import wait_for
+
+
+def rate(value, kind="requests", unit="rpd"):
+    return {"rate_limits": [{"type": kind, "unit": unit, "value": value}]}
+
+
+@pytest.fixture
+def shared(system):
+    """The gateway with a Redis to count in, and afterwards without."""
+    gateway = system.programs["gateway"]
+    before = gateway.environment
+    for environment in (before | {"GATEHOUSE_GATEWAY_REDIS_URL": os.environ["REDIS_URL"]}, before):
+        gateway.stop()
+        gateway.environment = environment
+        gateway.start()
+        system.wait_ready()
+        if environment is not before:
+            yield system
+
+
+def test_a_key_makes_as_many_calls_as_its_limit_says_whichever_worker_answers(shared):
+    key = shared.new_key("limited", **rate(5))["key"]
+    answers = [shared.chat(key=key) for _ in range(12)]
+    assert [status for status, _, _ in answers] == [200] * 5 + [429] * 7
+    _, body, headers = answers[-1]
+    assert body["error"]["code"] == "rate_limit_exceeded"
+    assert body["message"] == "Rate limit exceeded: this API key allows 5 requests per day."
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("5", "0")
+    assert 1 <= int(headers["retry-after"]) <= 86_400
+    # The count is that of all gateways: a gateway that begins anew goes on from it.
+    gateway = shared.programs["gateway"]
+    gateway.stop()
+    gateway.start()
+    shared.wait_ready()
+    assert shared.chat(key=key)[0] == 429
+
+
+def test_tokens_are_counted_and_a_raised_limit_counts_on(shared):
+    made = shared.new_key("tokens", **rate(20, "tokens"))
+    wait_for(lambda: shared.chat(key=made["key"])[0] == 429, "the tokens are spent", bound_s=20)
+    shared.admin("PUT", f"/api-keys/{made['id']}", rate(1_000_000, "tokens"))
+    wait_for(lambda: shared.chat(key=made["key"])[0] == 200, "the raised limit holds", bound_s=10)
+
+
+def test_without_redis_and_without_the_control_plane_the_limit_holds(system):
+    key = system.new_key("alone", **rate(6))["key"]
+    assert system.chat(key=key)[0] == 200
+    system.kill_control_plane()
+    try:
+        # Workers tell each other what they counted a moment later.
+        wait_for(lambda: system.chat(key=key)[0] == 429, "the limit holds", bound_s=20)
+        counts = [system.chat(key=key)[0] for _ in range(5)]
+        assert counts == [429] * 5
+    finally:
+        system.start_control_plane()
+
+
+def test_a_saved_provider_that_is_spent_leaves_the_others_to_answer(system):
+    integration = system.admin("GET", "/virtual-keys/demo")["integration_id"]
+    home = {"workspace_id": system.demo["workspace_id"]}
+    narrow = {"name": "Narrow", "slug": "narrow", "integration_id": integration, **home, **rate(1)}
+    assert system.admin("POST", "/providers", narrow)["slug"] == "narrow"
+    targets = [{"virtual_key": "narrow"}, {"virtual_key": "demo"}]
+    config = {"strategy": {"mode": "fallback"}, "targets": targets}
+    slug = system.admin("POST", "/configs", {"name": "Narrow first", "config": config, **home})["data"]["slug"]
+    sent = {"x-portkey-config": slug}
+
+    def used():
+        status, _, headers = system.chat(model="gpt-4o", **sent)
+        return status, headers["x-portkey-last-used-option-index"]
+
+    assert used() == (200, "config.targets[0]")
+    # Workers tell each other what they counted a moment later.
+    wait_for(lambda: used() == (200, "config.targets[1]"), "the other provider answers", bound_s=10)
+    wait_for(lambda: system.chat(model="@narrow/gpt-4o")[0] == 429, "the spent provider is refused", bound_s=10)
+    assert [used() for _ in range(4)] == [(200, "config.targets[1]")] * 4
+
+
+def test_a_policy_counts_each_user_by_itself(system):
+    system.admin("POST", "/policies/rate-limits", {
+        "name": "Two a day", "type": "requests", "unit": "rpd", "value": 2, "group_by": [{"key": "metadata._user"}],
+        "conditions": [{"key": "metadata.policy", "value": "two"}], "workspace_id": system.demo["workspace_id"],
+    })  # fmt: skip
+
+    def ask(user):
+        return system.chat(**{"x-portkey-metadata": f'{{"policy": "two", "_user": "{user}"}}'})[0]
+
+    wait_for(lambda: ask("ada") == 429, "the policy holds", bound_s=10)
+    assert ask("bob") == 200
+    assert system.chat()[0] == 200
