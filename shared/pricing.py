@@ -1,49 +1,73 @@
-"""What did this call cost?  A usage under a price list, in integer nano-dollars.
+"""What did this call cost?  A usage under a model's prices, in integer nano-dollars.
 
 A model without a known price has no cost: the answer is None, never 0, because a cost of 0 tells a lie that sums up.
-Price lists come compiled inside the bundle, so both planes price alike and a gateway needs no look-up.
+Prices come compiled inside the bundle, so both planes price alike and a gateway needs no look-up.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from fractions import Fraction
+from operator import attrgetter
+from typing import Final
 
-from shared.schema.rows import ModelPriceRow, ProviderPricesRow, Rate
+from shared.schema.rows import ModelPriceRow, Rate, UnitRate
 
 MTOK: Final = 1_000_000
+#: More than any provider gives in a call: a larger number is no count of tokens.
+MOST_TOKENS: Final = 1_000_000_000
+#: What a record can hold; a call that costs more is one that nobody can tell the cost of.
+MOST_NANO: Final = 2**63 - 1
+#: Prices by token, and the total that each is a part of.
+PARTS: Final[Mapping[str, str]] = {
+    "input": "", "output": "", "cache_read": "input", "cache_read_audio": "cache_read", "cache_write": "input",
+    "cache_write_1h": "cache_write", "audio_input": "input", "image_input": "input", "reasoning": "output",
+    "audio_output": "output", "image_output": "output",
+}  # fmt: skip
+#: What a call is charged by in place of tokens, or beside them.
+MEASURES: Final = ("images", "audio_ms", "characters", "searches")
+#: What is charged on top of all else.
+EXTRAS: Final = ("web_searches", "file_searches")
+#: The usual tier of a provider, in the words of one or the other.
+_USUAL: Final = frozenset({"default", "standard", "standard_only", "on_demand", "auto"})
+_MAX_TIER_CHARS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Counts of one call; cached, audio and reasoning tokens are parts of the totals."""
+    """Counts of one call; cached, audio, image and reasoning tokens are parts of the totals, as in OpenTelemetry.
 
-    input: int
-    output: int
+    `cache_write_1h` and `cache_read_audio` are parts of `cache_write` and `cache_read`; `audio_input` is not cached.
+    What is not counted in tokens: `images` made, `audio_ms` heard, `characters` spoken, `searches` ranked, and
+    searches of the web and of files by the model.  `source` is `provider` when the provider counted, `estimated` when
+    the gateway did, `none` when nobody did.
+    """
+
+    input: int = 0
+    output: int = 0
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    cache_write_1h: int = 0
+    cache_read_audio: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    images: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    searches: int = 0
+    web_searches: int = 0
+    file_searches: int = 0
+    source: str = "provider"
 
 
-def _matcher(match: list[Any]) -> Callable[[str], bool]:
-    kind, operand = match
-    if kind in {"or", "and"}:
-        parts = [_matcher(part) for part in operand]
-        combine = any if kind == "or" else all
-        return lambda name: combine(part(name) for part in parts)
-    if kind == "regex":
-        pattern = re.compile(operand)
-        return lambda name: pattern.search(name) is not None
-    text = operand.lower()
-    simple: dict[str, Callable[[str], bool]] = {
-        "equals": lambda name: name == text,
-        "starts_with": lambda name: name.startswith(text),
-        "ends_with": lambda name: name.endswith(text),
-        "contains": lambda name: text in name,
-    }
-    return simple[kind]
+def tier_named(word: object) -> str:
+    """Return a service tier by its name: `default` for a provider's usual one, "" when none is named."""
+    if not isinstance(word, str) or not word or len(word) > _MAX_TIER_CHARS:
+        return ""
+    name = word.lower()
+    return "default" if name in _USUAL else name
 
 
 def _rate(rates: tuple[Rate, ...], input_tokens: int) -> int | None:
@@ -54,71 +78,102 @@ def _rate(rates: tuple[Rate, ...], input_tokens: int) -> int | None:
     return chosen
 
 
-def cost_nano(price: ModelPriceRow, tokens: Tokens) -> int | None:
+#: Parts in the order in which they are taken out of their total.
+_OF_INPUT: Final = ("cache_read_audio", "cache_read", "cache_write_1h", "cache_write", "audio_input", "image_input")
+_OF_OUTPUT: Final = ("reasoning", "audio_output", "image_output")
+_UNITS: Final = (*MEASURES, *EXTRAS)
+#: Reads many counts at once: every request is priced.
+_READ: Final[Mapping[tuple[str, ...], Callable[[Tokens], tuple[int, ...]]]] = {
+    names: attrgetter(*names) for names in (_OF_INPUT, _OF_OUTPUT, _UNITS)
+}
+#: What is also counted under another name, and must not be charged twice.
+_WITHIN: Final[Mapping[str, str]] = {"cache_read": "cache_read_audio", "cache_write": "cache_write_1h"}
+
+
+def _side(price: ModelPriceRow, counts: Tokens, total: int, rate: int, parts: tuple[str, ...]) -> int:
+    """Return nano-dollars times a million of one side of a call; parts are never more than their total."""
+    nano, rest = 0, total
+    told = _READ[parts](counts)
+    if not any(told):
+        return total * rate
+    for name, part in zip(parts, told, strict=True):
+        if not part:
+            continue
+        inner = _WITHIN.get(name)
+        if inner is not None and getattr(price, inner):
+            part -= getattr(counts, inner)  # noqa: PLW2901 -- what is left of it
+        own = _rate(getattr(price, name), counts.input)
+        if own is not None and part > 0:
+            counted = min(part, rest)
+            nano += counted * own
+            rest -= counted
+    return nano + rest * rate
+
+
+def _tokens_nano(price: ModelPriceRow, counts: Tokens) -> int | None:
+    taken, given = counts.input, counts.output
+    input_rate, output_rate = _rate(price.input, taken), _rate(price.output, taken)
+    if (taken and input_rate is None) or (given and output_rate is None):
+        return None
+    if price.image_output and counts.images and given and not counts.image_output:
+        # Pictures were made, and which tokens are theirs is not told.
+        return None
+    return _side(price, counts, taken, input_rate or 0, _OF_INPUT) + _side(
+        price, counts, given, output_rate or 0, _OF_OUTPUT
+    )
+
+
+def _unit_nano(rate: UnitRate, count: int) -> Fraction:
+    return Fraction(max(count, rate.least) * rate.nano, rate.per)
+
+
+def _units_nano(price: ModelPriceRow, counts: Tokens) -> tuple[Fraction, bool, bool] | None:
+    """Return what a call costs beside its tokens, whether a measure was charged, and whether one could not be.
+
+    None: something that is charged on top has no price.
+    """
+    total, charged, uncharged = Fraction(0), False, False
+    for name in MEASURES:
+        count = getattr(counts, name)
+        rate = price.units.get(name)
+        if count and rate is not None:
+            total += _unit_nano(rate, count)
+            charged = True
+        elif count:
+            uncharged = True
+    for name in EXTRAS:
+        count = getattr(counts, name)
+        if count:
+            rate = price.units.get(name)
+            if rate is None:
+                return None
+            total += _unit_nano(rate, count)
+    return total, charged, uncharged
+
+
+def cost_nano(price: ModelPriceRow, counts: Tokens) -> int | None:
     """Return the cost in nano-dollars, rounded half up once; None when a price that is needed is missing.
 
-    A part without a price of its own (cached, reasoning, audio) costs what its total costs.
+    A part without a price of its own (cached, reasoning, audio) costs what its total costs.  What is measured in other
+    units (`MEASURES`) costs what they cost; a model that has no price by them is charged by tokens, if the provider
+    counted those.
     """
-    input_rate, output_rate = _rate(price.input, tokens.input), _rate(price.output, tokens.input)
-    if (tokens.input and input_rate is None) or (tokens.output and output_rate is None):
-        return None
-    parts_in = (
-        (price.cache_read, tokens.cache_read),
-        (price.cache_write, tokens.cache_write),
-        (price.audio_input, tokens.audio_input),
-    )
-    parts_out = ((price.reasoning, tokens.reasoning), (price.audio_output, tokens.audio_output))
-    total = 0
-    for parts, count, rate in ((parts_in, tokens.input, input_rate or 0), (parts_out, tokens.output, output_rate or 0)):
-        rest = count
-        for rates, part in parts:
-            own = _rate(rates, tokens.input)
-            if own is not None and part:
-                counted = min(part, rest)
-                total += counted * own
-                rest -= counted
-        total += rest * rate
-    return (total + MTOK // 2) // MTOK
-
-
-class PriceLists(Protocol):
-    """Where price lists are found by name: a dict, or a section of a bundle."""
-
-    def get(self, name: str, /) -> ProviderPricesRow | None:
-        """Return the list `name`, None when there is none."""
-
-
-class PriceBook:
-    """Finds the price of a model; remembers what it found, because matching runs through a whole list."""
-
-    _REMEMBERED: Final = 4096
-
-    def __init__(self, lists: PriceLists) -> None:
-        self._lists = lists
-        self._matchers: dict[str, list[tuple[Callable[[str], bool], ModelPriceRow]]] = {}
-        self._found: dict[tuple[str, str], tuple[ModelPriceRow, str] | None] = {}
-
-    def find(self, source: str, model: str) -> tuple[ModelPriceRow, str] | None:
-        """Return the price of `model` in the list `source` and the price's id (`openai/gpt-4o@list-version`)."""
-        memo = (source, model)
-        if memo not in self._found:
-            if len(self._found) >= self._REMEMBERED:
-                self._found.clear()
-            self._found[memo] = self._search(source, model.lower())
-        return self._found[memo]
-
-    def _search(self, source: str, model: str) -> tuple[ModelPriceRow, str] | None:
-        prices = self._lists.get(source)
-        if prices is None:
+    beside = Fraction(0)
+    by_tokens = True
+    if any(_READ[_UNITS](counts)):
+        told = _units_nano(price, counts)
+        if told is None:
             return None
-        matchers = self._matchers.get(source)
-        if matchers is None:
-            matchers = self._matchers[source] = [(_matcher(row.match), row) for row in prices.models]
-        for matches, row in matchers:
-            if matches(model):
-                return row, f"{source}/{row.id}@{prices.source}"
-        for other in prices.fallback:
-            found = self._search(other, model)
-            if found:
-                return found
+        beside, charged, uncharged = told
+        if uncharged and not charged and (not (counts.input or counts.output) or counts.source != "provider"):
+            return None
+        by_tokens = not charged or bool(price.input or price.output)
+    tokens = _tokens_nano(price, counts) if by_tokens else 0
+    if tokens is None:
         return None
+    if beside:
+        whole = beside + Fraction(tokens, MTOK)
+        cost = (2 * whole.numerator + whole.denominator) // (2 * whole.denominator)
+    else:
+        cost = (tokens + MTOK // 2) // MTOK
+    return cost if cost <= MOST_NANO else None

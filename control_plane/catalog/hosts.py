@@ -1,7 +1,7 @@
 """Where may a provider's key be sent?  The base URL of an account, checked, and the hosts sealed with its key."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -43,13 +43,18 @@ def _entry(provider: str, organisation_id: UUID | None) -> ProviderEntry | None:
 
 
 def allowed_hosts(
-    provider: str, configurations: Mapping[str, Any], organisation_id: UUID | None = None
+    provider: str,
+    configurations: Mapping[str, Any],
+    organisation_id: UUID | None = None,
+    *,
+    of_models: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Return the hosts that a key of this account may be sent to: the provider's, and those of its other services.
 
-    A service whose address needs a setting that the account does not have is not among them.  Providers that the
-    organisation added count with `organisation_id`, inside a transaction.  Raises Invalid for a provider that is
-    unknown, or that has no address of its own and was given none.
+    `of_models` are base URLs that single models of the account have.  A service whose address needs a setting that the
+    account does not have is not among them.  Providers that the organisation added count with `organisation_id`,
+    inside a transaction.  Raises Invalid for a provider that is unknown, or that has no address of its own and was
+    given none.
     """
     entry = _entry(provider, organisation_id)
     if entry is None:
@@ -65,4 +70,5 @@ def allowed_hosts(
     for address in entry.hosts:
         with contextlib.suppress(AddressIncomplete):
             filled.append(fill_address(address, configurations))
+    filled.extend(sorted(of_models))
     return tuple(dict.fromkeys(map(host_of, filled)))

@@ -1,4 +1,4 @@
-"""Custom providers, integrations and virtual keys."""
+"""Custom providers, integrations with their models and workspaces, and virtual keys."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 from control_plane.core.tenancy import TenantModel, WorkspaceModel
-from control_plane.vault.models import VaultSecret
+from control_plane.vault.models import SecretReference, VaultSecret
 
 
 class CustomProvider(TenantModel):
@@ -37,7 +37,8 @@ class CustomProvider(TenantModel):
 class Integration(TenantModel):
     """An account with a provider.  `workspace` None: it belongs to the organisation as a whole.
 
-    `is_own` marks one that was made together with a virtual key and goes with it.
+    `is_own` marks one that was made together with a virtual key and goes with it.  `global_access`: workspaces that
+    nothing else is said of may use it; `global_usage_limits` and `global_rate_limits` are for each of these.
     """
 
     workspace_field: ClassVar[str | None] = "workspace_id"
@@ -52,6 +53,10 @@ class Integration(TenantModel):
     status = models.CharField(max_length=20, default="active")
     allow_all_models = models.BooleanField(default=True)
     is_own = models.BooleanField(default=False)
+    pricing_adjustments = models.JSONField(null=True)
+    global_access = models.BooleanField(default=False)
+    global_usage_limits = models.JSONField(null=True)
+    global_rate_limits = models.JSONField(default=list)
 
     class Meta:
         ordering = ("id",)
@@ -72,8 +77,98 @@ class Integration(TenantModel):
         return str(host) if host else None
 
 
+class IntegrationModel(TenantModel):
+    """What was said of one model of an integration; the others are as `allow_all_models` says.
+
+    `configurations` may hold `custom_host` and `custom_headers`, `pricing_config` is as the API has it.
+    """
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="models")
+    slug = models.CharField(max_length=255)
+    enabled = models.BooleanField(default=True)
+    is_custom = models.BooleanField(default=False)
+    is_finetune = models.BooleanField(default=False)
+    base_model_slug = models.CharField(max_length=255, blank=True)
+    configurations = models.JSONField(default=dict)
+    pricing_config = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ("slug",)
+        constraints = (models.UniqueConstraint(fields=("integration", "slug"), name="integration_model_unique"),)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class SaidPrice(TenantModel):
+    """What was said of the price of one model of an integration, or ("") of all of them; never changed afterwards.
+
+    `prices` are in the API's words: those of one model, or multipliers; None: the list price again.
+    """
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="said_prices")
+    model = models.CharField(max_length=255, blank=True)
+    valid_from = models.DateTimeField()
+    prices = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ("created_at", "id")
+        indexes = (models.Index(fields=("integration", "model"), name="said_price_by_model"),)
+
+    def __str__(self) -> str:
+        return f"{self.model or 'all models'} from {self.valid_from:%Y-%m-%d}"
+
+
+class IntegrationAccess(TenantModel):
+    """Whether one workspace may use an integration of the organisation, and how much of it.
+
+    `usage_reset_at`: usage before that moment does not count any more.
+    """
+
+    workspace_field: ClassVar[str | None] = "workspace_id"
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="accesses")
+    workspace = models.ForeignKey("orgs.Workspace", on_delete=models.CASCADE)
+    enabled = models.BooleanField()
+    usage_limits = models.JSONField(null=True)
+    rate_limits = models.JSONField(default=list)
+    usage_reset_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("integration", "workspace"), name="integration_access_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.integration_id} in {self.workspace_id}"
+
+
+class SecretMapping(TenantModel):
+    """A field of an integration whose value is in a secret manager, and is not kept here.
+
+    `target_field` is `key` or `configurations.<setting>`; `value_format` "" is like `string`.
+    """
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="mappings")
+    reference = models.ForeignKey(SecretReference, on_delete=models.PROTECT, related_name="mappings")
+    target_field = models.CharField(max_length=120)
+    secret_key = models.CharField(max_length=255, blank=True)
+    value_format = models.CharField(max_length=10, blank=True)
+
+    class Meta:
+        ordering = ("target_field",)
+        constraints = (
+            models.UniqueConstraint(fields=("integration", "target_field"), name="secret_mapping_target_unique"),
+        )
+
+    def __str__(self) -> str:
+        return self.target_field
+
+
 class VirtualKey(WorkspaceModel):
-    """An integration under a name that requests of one workspace use; the contract calls it a provider too."""
+    """An integration under a name that requests of one workspace use; the contract calls it a provider too.
+
+    `usage_reset_at`: usage before that moment does not count any more.
+    """
 
     slug = models.CharField(max_length=255)
     integration = models.ForeignKey(Integration, on_delete=models.PROTECT, related_name="virtual_keys")
@@ -82,6 +177,7 @@ class VirtualKey(WorkspaceModel):
     usage_limits = models.JSONField(null=True)
     rate_limits = models.JSONField(default=list)
     expires_at = models.DateTimeField(null=True)
+    usage_reset_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("id",)
@@ -94,8 +190,15 @@ class VirtualKey(WorkspaceModel):
     def __str__(self) -> str:
         return self.slug
 
+    @property
+    def has_access(self) -> bool:
+        """Whether the workspace may use the integration, as `access.with_access` found; a row just made may."""
+        return bool(getattr(self, "is_open", True))
+
     def status_at(self, moment: datetime) -> str:
-        """Return `active` or `expired` as of a moment."""
+        """Return `active`, `expired` as of a moment, or `disabled` when its integration may not be used here."""
+        if not self.has_access or self.integration.status != "active":
+            return "disabled"
         return "expired" if self.expires_at is not None and self.expires_at <= moment else "active"
 
     @property

@@ -6,7 +6,10 @@ import msgspec
 import orjson
 from rest_framework import serializers
 
+from control_plane.catalog.deployments import DEPLOYMENTS, LEGACY_LIST
+from control_plane.catalog.mappings import mappings_json
 from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
+from control_plane.catalog.said_fields import DeploymentsField, PricingAdjustmentsField, SecretMappingsField
 from control_plane.core.audit import names_secret
 from control_plane.core.fields import (
     MAX_SECRET_CHARS,
@@ -50,6 +53,9 @@ class ConfigurationsField(serializers.JSONField):
         for name, value in data.items():
             if value is None:
                 continue
+            if name in {DEPLOYMENTS, LEGACY_LIST}:
+                settings[DEPLOYMENTS] = DeploymentsField().to_internal_value(value)
+                continue
             if name in SECRET_SETTINGS:
                 settings[name] = _secret_setting(name, value)
                 continue
@@ -84,6 +90,8 @@ class VirtualKeySerializer(_LimitedSerializer):
     apiVersion = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the contract's name
     resourceName = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the contract's name
     deploymentName = serializers.CharField(required=False, allow_null=True, max_length=255)  # noqa: N815 -- the same
+    deploymentConfig = DeploymentsField(required=False, allow_null=True)  # noqa: N815 -- the same
+    secret_mappings = SecretMappingsField(required=False, allow_null=True)
 
     def validate(self, attrs: Json) -> Json:
         """Gather the settings of the account, which clients send in three places, under `configurations`."""
@@ -92,6 +100,9 @@ class VirtualKeySerializer(_LimitedSerializer):
             if attrs.get(old):
                 found[new] = attrs[old]
             attrs.pop(old, None)
+        if attrs.get(LEGACY_LIST):
+            found[DEPLOYMENTS] = attrs[LEGACY_LIST]
+        attrs.pop(LEGACY_LIST, None)
         if "custom_host" in attrs:
             found["custom_host"] = attrs.pop("custom_host")
         return {**attrs, "configurations": found} if found else attrs
@@ -112,6 +123,8 @@ class IntegrationSerializer(TenantSerializer):
     key = CredentialField()
     description = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
     configurations = ConfigurationsField(required=False)
+    secret_mappings = SecretMappingsField(required=False, allow_null=True)
+    pricing_adjustments = PricingAdjustmentsField(required=False, allow_null=True)
     create_default_provider = serializers.BooleanField(required=False, default=True)
     default_provider_slug = SlugField()
 
@@ -238,6 +251,8 @@ def integration_json(row: Integration) -> Json:
         "configurations": row.configurations,
         "masked_key": row.masked_key,
         "allow_all_models": row.allow_all_models,
+        "secret_mappings": mappings_json(row.mappings.all()),
+        "pricing_adjustments": row.pricing_adjustments,
         "created_at": iso(row.created_at),
         "last_updated_at": iso(row.last_updated_at),
         "object": "integration",
@@ -254,6 +269,7 @@ def _common_json(row: VirtualKey) -> Json:
         "organisation_id": str(row.organisation_id),
         "workspace_id": str(row.workspace_id),
         "integration_id": str(row.integration_id),
+        "has_access": row.has_access,
         "usage_limits": row.usage_limits,
         "reset_usage": None,
         "expires_at": iso(row.expires_at),
@@ -269,6 +285,7 @@ def virtual_key_json(row: VirtualKey) -> Json:
         "provider": row.integration.ai_provider_id,
         "key": row.integration.masked_key,
         "model_config": row.integration.configurations,
+        "secret_mappings": mappings_json(row.integration.mappings.all()),
         "rate_limits": row.rate_limits or None,
         "object": "virtual-key",
     }

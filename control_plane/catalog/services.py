@@ -8,25 +8,31 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import transaction
+from django.utils import timezone
 
+from control_plane.catalog.access import give_first_access, may_use
+from control_plane.catalog.allowed_models import hosts_of_models
 from control_plane.catalog.hosts import allowed_hosts, checked_custom_host
+from control_plane.catalog.mappings import refuse_both, set_mappings
 from control_plane.catalog.models import Integration, VirtualKey
+from control_plane.catalog.naming import free_slug
+from control_plane.catalog.own_prices import SECTION as PRICES
+from control_plane.catalog.own_prices import say_multipliers
 from control_plane.catalog.serializers import integration_json, virtual_key_json
 from control_plane.core import audit
-from control_plane.core.errors import Conflict, Invalid
-from control_plane.core.fields import slug_of
+from control_plane.core.errors import Invalid
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal
 from control_plane.orgs.models import Workspace
-from control_plane.vault.services import open_secret, replace_secret, store_secret
-from shared.ids import make_slug
+from control_plane.vault.services import NO_KEY, open_secret, replace_secret, store_secret
 from shared.redact import Secret
 from shared.schema.target_settings import ADDRESS_SETTINGS
 
 Json = Mapping[str, Any]
 SECTIONS: Final = ("secrets", "virtual_keys")
-#: An account whose secrets are all among its settings has no key of its own.
-NO_KEY: Final = Secret("")
+_WITH_PRICES: Final = (*SECTIONS, PRICES)
+#: What changes the integration behind a virtual key.
+_OF_ACCOUNT: Final = ("key", "configurations", "secret_mappings")
 
 
 def _settings(given: Json) -> tuple[dict[str, Any], dict[str, Secret]]:
@@ -40,25 +46,17 @@ def _settings(given: Json) -> tuple[dict[str, Any], dict[str, Secret]]:
     return settings, secrets
 
 
-def _free_slug(rows: Any, wanted: str | None, name: str) -> str:
-    """Return the wanted slug, or one made of the name.  Raises Conflict when the wanted one is taken."""
-    slug = wanted or slug_of(name, "provider")
-    if not rows.filter(slug=slug).exists():
-        return slug
-    if wanted:
-        raise Conflict(f"The slug {wanted!r} is taken.")
-    return make_slug(slug, 6)
-
-
 @transaction.atomic
 def create_integration(
     actor: Principal, given: Json, *, workspace: Workspace | None = None, is_own: bool = False
 ) -> Integration:
     """Make an integration of `name`, `ai_provider_id`, `key` (Secret), `slug`, `description`, `configurations`.
 
-    Only the first two must be given.  Raises Invalid for an unknown provider or a host that may not be used,
-    Conflict for a slug that is taken.
+    Only the first two must be given; `secret_mappings` (see `mappings.py`) and `pricing_adjustments` may be, too.  One
+    of the organisation is for its default workspace until others are given access.  Raises Invalid for an unknown
+    provider, a host that may not be used, or a secret reference that may not; Conflict for a slug that is taken.
     """
+    refuse_both(given)
     settings, secrets = _settings(given)
     hosts = allowed_hosts(given["ai_provider_id"], settings, actor.organisation_id)
     key: Secret | None = given.get("key")
@@ -67,43 +65,65 @@ def create_integration(
         organisation_id=actor.organisation_id,
         workspace=workspace,
         ai_provider_id=given["ai_provider_id"],
-        slug=_free_slug(of_organisation, given.get("slug"), given["name"]),
+        slug=free_slug(of_organisation, given.get("slug"), given["name"]),
         name=given["name"],
         description=given.get("description") or "",
         configurations=settings,
         secret=store_secret(actor.organisation_id, key or NO_KEY, hosts, secrets) if key or secrets else None,
         is_own=is_own,
+        pricing_adjustments=given.get("pricing_adjustments"),
     )
+    if workspace is None:
+        give_first_access(integration)
+    set_mappings(integration, given.get("secret_mappings") or [])
+    if integration.pricing_adjustments is not None:
+        say_multipliers(integration, None)
+        touch(actor.organisation_id, (PRICES,))
     audit.record(actor, "create", integration, after=integration_json(integration))
     return integration
 
 
 @transaction.atomic
 def update_integration(actor: Principal, integration: Integration, given: Json) -> Integration:
-    """Change what `given` names: `name`, `description`, `key`, `configurations` (as a whole).
+    """Change what `given` names: `name`, `description`, `key`, `pricing_adjustments`, or an object as a whole.
 
-    Raises Invalid when the host changes and the key is not given again.  Secrets among the configurations replace all
-    that there were.
+    Such are `configurations` and `secret_mappings`.  Raises Invalid when the host changes and the key is not given
+    again.  Secrets among the configurations replace all that there were.
     """
+    refuse_both(given)
+    for field in ("ai_provider_id", "slug"):
+        if given.get(field) not in {None, getattr(integration, field)}:
+            raise Invalid(f"{field}: cannot be changed")
     before = integration_json(integration)
-    provider, organisation_id = integration.ai_provider_id, integration.organisation_id
-    old_hosts = allowed_hosts(provider, integration.configurations, organisation_id)
+    old_hosts = _hosts(integration)
     integration.name = given.get("name", integration.name)
     if "description" in given:
         integration.description = given["description"] or ""
     secrets: dict[str, Secret] = {}
     if "configurations" in given:
         integration.configurations, secrets = _settings(given)
-    hosts = allowed_hosts(provider, integration.configurations, organisation_id)
+    hosts = _hosts(integration)
     key: Secret | None = given.get("key")
     if key is None and not secrets and hosts != old_hosts and integration.secret is not None:
         raise Invalid("Give the key again when the host changes: a key is bound to the host it was entered for.")
     if key is not None or secrets:
         _store(integration, key, hosts, secrets)
+    if "pricing_adjustments" in given:
+        said, integration.pricing_adjustments = integration.pricing_adjustments, given["pricing_adjustments"]
+        say_multipliers(integration, said)
     integration.save()
+    if "secret_mappings" in given:
+        set_mappings(integration, given["secret_mappings"] or [])
+        integration = Integration.objects.select_related("secret").get(pk=integration.pk)
     audit.record(actor, "update", integration, before=before, after=integration_json(integration))
-    touch(integration.organisation_id, SECTIONS)
+    touch(integration.organisation_id, _WITH_PRICES if "pricing_adjustments" in given else SECTIONS)
     return integration
+
+
+def _hosts(integration: Integration) -> tuple[str, ...]:
+    provider, settings = integration.ai_provider_id, integration.configurations
+    of_models = hosts_of_models(integration)
+    return allowed_hosts(provider, settings, integration.organisation_id, of_models=of_models)
 
 
 def _store(integration: Integration, key: Secret | None, hosts: tuple[str, ...], secrets: Mapping[str, Secret]) -> None:
@@ -120,13 +140,15 @@ def _store(integration: Integration, key: Secret | None, hosts: tuple[str, ...],
 
 @transaction.atomic
 def delete_integration(actor: Principal, integration: Integration) -> None:
-    """Delete an integration with its credential and every virtual key of it."""
+    """Delete an integration with its credential and every virtual key of it; answers that use them are broken off."""
+    revoked = []
     for virtual_key in integration.virtual_keys.select_related("integration"):
         audit.record(actor, "delete", virtual_key, before=virtual_key_json(virtual_key))
+        revoked.append(f"vk:{virtual_key.pk}")
         virtual_key.delete()
     audit.record(actor, "delete", integration, before=integration_json(integration))
     _drop(integration)
-    touch(actor.organisation_id, SECTIONS)
+    touch(actor.organisation_id, _WITH_PRICES, revoked=revoked)
 
 
 def _drop(integration: Integration) -> None:
@@ -140,15 +162,20 @@ def _drop(integration: Integration) -> None:
 def create_provider(actor: Principal, workspace: Workspace, integration: Integration, given: Json) -> VirtualKey:
     """Make a virtual key of an integration: `name`, and `slug`, `note`, `usage_limits`, `rate_limits`, `expires_at`.
 
-    Raises Conflict for a slug that is taken, Invalid for an integration of another workspace.
+    Raises Conflict for a slug that is taken, Invalid for an integration that the workspace may not use.
     """
     if integration.workspace_id not in {None, workspace.pk}:
         raise Invalid("integration_id: that integration belongs to another workspace")
+    if not may_use(integration, workspace):
+        raise Invalid(
+            f"integration_id: the workspace {workspace.slug} has no access to that integration; it is given by PUT "
+            f"/integrations/{integration.slug}/workspaces"
+        )
     virtual_key = VirtualKey.objects.create(
         organisation_id=workspace.organisation_id,
         workspace=workspace,
         integration=integration,
-        slug=_free_slug(VirtualKey.objects.filter(workspace=workspace), given.get("slug"), given["name"]),
+        slug=free_slug(VirtualKey.objects.filter(workspace=workspace), given.get("slug"), given["name"]),
         name=given["name"],
         note=given.get("note") or "",
         usage_limits=given.get("usage_limits"),
@@ -165,7 +192,8 @@ def create_virtual_key(actor: Principal, workspace: Workspace, given: Json) -> V
     """Make a virtual key with an integration of its own.
 
     `given` has `name` and `provider`, and may have `key` (Secret), `slug`, `note`, `configurations` (with
-    `custom_host`), `usage_limits`, `rate_limits`, `expires_at`.  Raises Invalid and Conflict as the two parts do.
+    `custom_host`), `secret_mappings`, `usage_limits`, `rate_limits`, `expires_at`.  Raises Invalid and Conflict as the
+    two parts do.
     """
     account = {
         "name": given["name"],
@@ -173,6 +201,7 @@ def create_virtual_key(actor: Principal, workspace: Workspace, given: Json) -> V
         "key": given.get("key"),
         "slug": None,
         "configurations": given.get("configurations"),
+        "secret_mappings": given.get("secret_mappings"),
     }
     integration = create_integration(actor, account, workspace=workspace, is_own=True)
     return create_provider(actor, workspace, integration, given)
@@ -180,12 +209,14 @@ def create_virtual_key(actor: Principal, workspace: Workspace, given: Json) -> V
 
 @transaction.atomic
 def update_virtual_key(actor: Principal, virtual_key: VirtualKey, given: Json) -> VirtualKey:
-    """Change what `given` names; `key` and `configurations` change the integration behind it.
+    """Change what `given` names; `key`, `configurations` and `secret_mappings` change the integration behind it.
 
-    Raises Invalid when these are given for a virtual key that shares its integration with others.
+    `reset_usage`: what was used until now does not count any more.  Raises Invalid when the integration is to be
+    changed and others share it, and for another `slug`, `provider` or `integration_id`.
     """
     before = virtual_key_json(virtual_key)
-    account = {name: given[name] for name in ("key", "configurations") if name in given}
+    _refuse_other_names(virtual_key, given)
+    account = {name: given[name] for name in _OF_ACCOUNT if name in given}
     if account:
         if not virtual_key.integration.is_own:
             raise Invalid("The key and the settings of this provider are those of its integration: change them there.")
@@ -197,19 +228,37 @@ def update_virtual_key(actor: Principal, virtual_key: VirtualKey, given: Json) -
         virtual_key.note = given["note"] or ""
     if "rate_limits" in given:
         virtual_key.rate_limits = given["rate_limits"] or []
+    if given.get("reset_usage"):
+        virtual_key.usage_reset_at = timezone.now()
     virtual_key.save()
     audit.record(actor, "update", virtual_key, before=before, after=virtual_key_json(virtual_key))
     touch(virtual_key.organisation_id, SECTIONS)
     return virtual_key
 
 
+def _refuse_other_names(virtual_key: VirtualKey, given: Json) -> None:
+    """Raise Invalid for another name in requests, provider or integration: that would be another virtual key."""
+    integration = virtual_key.integration
+    names = {
+        "slug": {virtual_key.slug},
+        "provider": {integration.ai_provider_id},
+        "integration_id": {str(integration.pk), integration.slug},
+    }
+    for field, same in names.items():
+        if given.get(field) is not None and given[field] not in same:
+            raise Invalid(f"{field}: cannot be changed")
+
+
 @transaction.atomic
 def delete_virtual_key(actor: Principal, virtual_key: VirtualKey) -> None:
-    """Delete a virtual key, and the integration that was made with it unless others use that too."""
-    integration = virtual_key.integration
+    """Delete a virtual key, and the integration that was made with it unless others use that too.
+
+    Gateways refuse it from the next head on, and break off the answers that use it.
+    """
+    integration, revoked = virtual_key.integration, f"vk:{virtual_key.pk}"
     audit.record(actor, "delete", virtual_key, before=virtual_key_json(virtual_key))
     virtual_key.delete()
     if integration.is_own and not integration.virtual_keys.exists():
         audit.record(actor, "delete", integration, before=integration_json(integration))
         _drop(integration)
-    touch(actor.organisation_id, SECTIONS)
+    touch(actor.organisation_id, SECTIONS, revoked=[revoked])

@@ -1,10 +1,12 @@
 """Virtual keys, integrations, providers and custom providers in the Admin API."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from django.db.models import QuerySet
 
 from control_plane.catalog import custom_providers, services
+from control_plane.catalog.access import count_workspaces, global_access_json, open_to, with_access
 from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
 from control_plane.catalog.serializers import (
     CustomProviderSerializer,
@@ -17,16 +19,31 @@ from control_plane.catalog.serializers import (
     provider_json,
     virtual_key_json,
 )
-from control_plane.core.errors import Denied, Invalid
-from control_plane.core.resources import Json, ResourceViewSet, resource
+from control_plane.core.errors import Invalid
+from control_plane.core.principal import Principal
+from control_plane.core.resources import Json, OrganisationViewSet, ResourceViewSet, ScopedViewSet, resource
 from control_plane.core.tenancy import by_id_or_slug, resolve_workspace, visible_to
+from control_plane.orgs.models import Workspace
+
+#: Virtual keys with all that is shown of them, in a number of queries that does not depend on how many there are.
+_VIRTUAL_KEYS: Final = with_access(VirtualKey.objects.select_related("integration", "integration__secret"))
+
+
+def _integration_for(principal: Principal, workspace: Workspace, named: str) -> Integration:
+    """Return the integration that a new provider names: one that the caller sees, or its workspace may use."""
+    of_caller = visible_to(Integration.objects.all(), principal)
+    for rows in (of_caller, open_to(workspace)):
+        found = rows.filter(by_id_or_slug(named)).first()
+        if found is not None:
+            return found
+    raise Invalid("integration_id: no such integration")
 
 
 @resource("virtual-keys")
 class VirtualKeyViewSet(ResourceViewSet):
     """Virtual keys; answers are flat and wrapped, because SDKs read the one form and clients by hand the other."""
 
-    queryset = VirtualKey.objects.select_related("integration", "integration__secret")
+    queryset = _VIRTUAL_KEYS.prefetch_related("integration__mappings")
     parts: ClassVar[tuple[str, ...]] = ("integration",)
     serializer_class = VirtualKeySerializer
     example: ClassVar[Json] = {"name": "Team OpenAI", "provider": "openai", "key": "sk-example-0123456789abcdef"}
@@ -65,7 +82,7 @@ class VirtualKeyViewSet(ResourceViewSet):
 class ProviderViewSet(ResourceViewSet):
     """Virtual keys of shared integrations."""
 
-    queryset = VirtualKey.objects.select_related("integration", "integration__secret")
+    queryset = _VIRTUAL_KEYS
     parts: ClassVar[tuple[str, ...]] = ("integration",)
     serializer_class = ProviderSerializer
     example: ClassVar[Json] = {"name": "Search OpenAI", "integration_id": "{integration}"}
@@ -82,10 +99,7 @@ class ProviderViewSet(ResourceViewSet):
     def make(self, given: Json) -> Json:
         """Make a virtual key of the integration that `integration_id` names, by UUID or slug."""
         workspace = resolve_workspace(self.principal, given.get("workspace_id"))
-        rows = visible_to(Integration.objects.all(), self.principal)
-        integration = rows.filter(by_id_or_slug(given["integration_id"])).first()
-        if integration is None:
-            raise Invalid("integration_id: no such integration")
+        integration = _integration_for(self.principal, workspace, given["integration_id"])
         row = services.create_provider(self.principal, workspace, integration, given)
         return {"id": str(row.pk), "slug": row.slug}
 
@@ -100,11 +114,27 @@ class ProviderViewSet(ResourceViewSet):
         return {}
 
 
+class OfIntegrations(ScopedViewSet):
+    """Integrations of a workspace and those of the organisation need scopes of their own."""
+
+    def scopes_of(self, action: str) -> frozenset[str]:
+        """Return the scopes of both kinds; `demand_kind` asks for the right one once the kind is known."""
+        return frozenset(
+            scope.replace("workspace_", prefix, 1)
+            for scope in super().scopes_of(action)
+            for prefix in ("workspace_", "organisation_")
+        )
+
+    def demand_kind(self, verb: str, workspace_id: UUID | None) -> None:
+        """Raise Denied without the scope for a kind: integrations of a workspace, or, with None, the other one."""
+        self.demand(f"{'workspace' if workspace_id else 'organisation'}_integrations.{verb}", workspace_id)
+
+
 @resource("integrations", scope="workspace_integrations")
-class IntegrationViewSet(ResourceViewSet):
+class IntegrationViewSet(OfIntegrations, ResourceViewSet):
     """Integrations: those of a workspace, and those of the organisation, which need scopes of their own."""
 
-    queryset = Integration.objects.select_related("secret")
+    queryset = Integration.objects.select_related("secret").prefetch_related("mappings")
     serializer_class = IntegrationSerializer
     filters: ClassVar[dict[str, str]] = {"type": "workspace or organisation"}
     example: ClassVar[Json] = {
@@ -113,19 +143,6 @@ class IntegrationViewSet(ResourceViewSet):
         "key": "sk-example-0123456789abcdef",
     }
     example_change: ClassVar[Json] = {"name": "OpenAI account, renewed", "key": "sk-example-fedcba9876543210"}
-
-    def scopes_of(self, action: str) -> frozenset[str]:
-        """Return the scopes of both kinds; `_demand` asks for the right one once the kind is known."""
-        return frozenset(
-            scope.replace("workspace_", prefix, 1)
-            for scope in super().scopes_of(action)
-            for prefix in ("workspace_", "organisation_")
-        )
-
-    def _demand(self, verb: str, workspace_id: object) -> None:
-        needed = f"{'workspace' if workspace_id else 'organisation'}_integrations.{verb}"
-        if not self.principal.allows(needed):
-            raise Denied(f"This API key lacks the scope {needed}.")
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Leave out the kind whose scope the caller lacks, and what `type` does not ask for."""
@@ -138,14 +155,13 @@ class IntegrationViewSet(ResourceViewSet):
 
     def show(self, row: Integration) -> Json:
         """Return an integration with its key masked."""
-        self._demand("read" if self.action == "retrieve" else "list", row.workspace_id)
-        workspaces = row.virtual_keys.values("workspace_id").distinct().count()
-        settings = {"enabled": False, "usage_limits": None, "rate_limits": None}
+        self.demand_kind("read" if self.action == "retrieve" else "list", row.workspace_id)
+        settings = global_access_json(row)
         return {
             **integration_json(row),
-            "workspace_count": workspaces,
+            "workspace_count": count_workspaces(row),
             "global_workspace_access_settings": settings,
-            "secret_mappings": [],
+            "global_workspace_access": settings,
         }
 
     def show_in_list(self, row: Integration) -> Json:
@@ -157,7 +173,7 @@ class IntegrationViewSet(ResourceViewSet):
         principal = self.principal
         named = given.get("workspace_id")
         workspace = resolve_workspace(principal, named) if named or principal.workspace_ids is not None else None
-        self._demand("create", workspace)
+        self.demand_kind("create", workspace.pk if workspace else None)
         integration = services.create_integration(principal, given, workspace=workspace)
         if given["create_default_provider"]:
             home = workspace or resolve_workspace(principal, None)
@@ -167,19 +183,19 @@ class IntegrationViewSet(ResourceViewSet):
 
     def change(self, row: Integration, given: Json) -> Json:
         """Change an integration."""
-        self._demand("update", row.workspace_id)
+        self.demand_kind("update", row.workspace_id)
         services.update_integration(self.principal, row, given)
         return {"id": str(row.pk), "slug": row.slug}
 
     def remove(self, row: Integration) -> Json:
         """Delete an integration and its virtual keys."""
-        self._demand("delete", row.workspace_id)
+        self.demand_kind("delete", row.workspace_id)
         services.delete_integration(self.principal, row)
         return {}
 
 
 @resource("custom-providers", scope="organisation_integrations")
-class CustomProviderViewSet(ResourceViewSet):
+class CustomProviderViewSet(OrganisationViewSet):
     """Providers that the organisation added by configuration, for all its workspaces."""
 
     queryset = CustomProvider.objects.all()
@@ -197,19 +213,6 @@ class CustomProviderViewSet(ResourceViewSet):
         "base_url": "https://api.acme-models.com/v2",
         "parameters": {"defaults": {"safe_mode": True}},
     }
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """Return the organisation's; each workspace may use all of them."""
-        if workspace := self.request.query_params.get("workspace_id"):
-            resolve_workspace(self.principal, workspace)
-        return super().get_queryset()
-
-    def checked(self, *arguments: Any, **options: Any) -> Json:
-        """Return the validated body; raise Invalid for one that would belong to a single workspace."""
-        given = super().checked(*arguments, **options)
-        if given.get("workspace_id"):
-            raise Invalid("workspace_id: a custom provider belongs to the organisation as a whole")
-        return given
 
     def show(self, row: CustomProvider) -> Json:
         """Return a custom provider."""

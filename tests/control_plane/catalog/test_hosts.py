@@ -61,4 +61,6 @@ def test_a_key_may_be_sent_to_the_services_of_its_cloud_that_the_account_says_en
     )  # fmt: skip
     assert allowed_hosts("bedrock", {"custom_host": "https://own.example"}) == ("own.example",)
     vertex = allowed_hosts("vertex-ai", {"vertex_region": "global", "vertex_project_id": "p"})
-    assert vertex == ("aiplatform.googleapis.com", "oauth2.googleapis.com", "storage.googleapis.com")
+    assert vertex == (
+        "aiplatform.googleapis.com", "oauth2.googleapis.com", "storage.googleapis.com", "discoveryengine.googleapis.com",
+    )  # fmt: skip

@@ -128,11 +128,19 @@ def test_a_shared_integration_outlives_a_virtual_key_of_it(tenant):
 
 def test_deleting_an_integration_takes_its_virtual_keys_and_secret_along(tenant):
     account = create_integration(tenant.actor, {"name": "a", "ai_provider_id": "openai", "key": Secret("sk-01234567")})
-    for name in ("p", "q"):
-        create_provider(tenant.actor, tenant.workspace, account, {"name": name})
+    made = [create_provider(tenant.actor, tenant.workspace, account, {"name": name}) for name in ("p", "q")]
+    revoked = {f"vk:{row.pk}" for row in made}
     delete_integration(tenant.actor, account)
     assert not VirtualKey.objects.exists()
     assert not VaultSecret.objects.exists()
+    assert set(OutboxEvent.objects.latest("pk").revoked) == revoked
+
+
+def test_a_deleted_virtual_key_is_revoked_at_once(tenant):
+    row = make_virtual_key(tenant)
+    revoked = [f"vk:{row.pk}"]
+    delete_virtual_key(tenant.actor, row)
+    assert OutboxEvent.objects.latest("pk").revoked == revoked
 
 
 def test_an_integration_of_one_workspace_is_not_used_in_another(tenant):

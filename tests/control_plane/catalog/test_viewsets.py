@@ -1,9 +1,13 @@
 """Virtual keys, integrations and providers in the Admin API."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from control_plane.catalog.export import export
 from control_plane.catalog.models import Integration, VirtualKey
 from control_plane.core.scopes import ORGANISATION_KEY
+from shared.schema.rows import DeploymentRow
 from tests.control_plane.factories import Api, make_key, make_tenant, make_virtual_key, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +123,126 @@ def test_lists_of_providers_have_one_rate_limit_where_details_have_a_list(api):
     api.post("providers", {"name": "p", "integration_id": slug, "rate_limits": [limit]})
     assert api.get("providers/p").json()["rate_limits"] == [limit]
     assert {row["slug"]: row["rate_limits"] for row in api.get("providers").json()["data"]} == {"a": None, "p": limit}
+
+
+AZURE = {"name": "az", "provider": "azure-openai", "key": "k" * 20, "resourceName": "res"}
+LEGACY = [
+    {"deploymentName": "dep-a", "apiVersion": "2024-10-21", "alias": "fast"},
+    {"deploymentName": "dep-b", "apiVersion": "2024-02-01", "is_default": True},
+]
+DEPLOYMENTS = [
+    {"azure_deployment_name": "dep-a", "azure_api_version": "2024-10-21", "alias": "fast", "is_default": False},
+    {"azure_deployment_name": "dep-b", "azure_api_version": "2024-02-01", "is_default": True},
+]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"deploymentConfig": LEGACY}, {"configurations": {"azure_deployment_config": DEPLOYMENTS}},
+     {"model_config": {"deploymentConfig": LEGACY}}],
+)  # fmt: skip
+def test_deployments_are_found_wherever_clients_put_them_and_reach_gateways(tenant, api, place):
+    assert api.post("virtual-keys", {**AZURE, **place}).status_code == 200
+    settings = {"azure_resource_name": "res"}
+    assert api.get("virtual-keys/az").json()["model_config"] == {**settings, "azure_deployment_config": DEPLOYMENTS}
+    ((_, _, row),) = export(tenant.organisation)
+    assert row.settings == settings
+    assert row.deployments == (
+        DeploymentRow("dep-a", "2024-10-21", ("fast", "dep-a")),
+        DeploymentRow("dep-b", "2024-02-01", ("dep-b",), is_default=True),
+    )
+    assert api.put("virtual-keys/az", {"deploymentConfig": LEGACY[:1]}).status_code == 200
+    ((_, _, row),) = export(tenant.organisation)
+    assert [each.deployment for each in row.deployments] == ["dep-a"]
+
+
+@pytest.mark.parametrize("fault", [[], "x", [{"deploymentName": "a"}], [{"apiVersion": "1"}], [*LEGACY, *LEGACY]])
+def test_deployments_that_cannot_be_are_a_400(api, fault):
+    assert api.post("virtual-keys", {**AZURE, "deploymentConfig": fault}).status_code == 400
+    account = {"name": "a", "ai_provider_id": "azure-openai", "configurations": {"azure_deployment_config": fault}}
+    assert api.post("integrations", account).status_code == 400
+
+
+def test_what_a_virtual_key_is_cannot_be_changed(api):
+    api.post("virtual-keys", {"name": "n", "provider": "openai", "key": "k" * 20})
+    for change in ({"slug": "m"}, {"provider": "anthropic"}):
+        assert api.put("virtual-keys/n", change).status_code == 400
+    assert api.put("virtual-keys/n", {"slug": "n", "provider": "openai", "name": "m"}).status_code == 200
+
+
+def test_a_reset_of_usage_is_noted(api):
+    api.post("virtual-keys", {"name": "n", "provider": "openai", "key": "k" * 20})
+    assert VirtualKey.objects.get().usage_reset_at is None
+    assert api.put("virtual-keys/n", {"reset_usage": True}).status_code == 200
+    assert VirtualKey.objects.get().usage_reset_at is not None
+
+
+def test_a_virtual_key_says_when_it_cannot_be_used(tenant, api):
+    slug = api.post("integrations", {"name": "a", "ai_provider_id": "openai"}).json()["slug"]
+    closed = {"workspaces": [{"id": tenant.workspace.slug, "enabled": False}]}
+    assert api.put(f"integrations/{slug}/workspaces", closed).status_code == 200
+    for path in ("virtual-keys", "providers"):
+        assert api.get(f"{path}/a").json()["status"] == "disabled"
+        assert [row["status"] for row in api.get(path).json()["data"]] == ["disabled"]
+
+
+def test_a_workspace_key_makes_providers_of_what_its_workspace_may_use(tenant, api):
+    body = {"name": "a", "ai_provider_id": "openai", "create_default_provider": False}
+    slug = api.post("integrations", body).json()["slug"]
+    team = make_workspace(tenant)
+    of_team = Api(make_key(tenant, workspace=team).shown_once())
+    answer = of_team.post("providers", {"name": "p", "integration_id": slug})
+    assert (answer.status_code, answer.json()["data"]["message"]) == (400, "integration_id: no such integration")
+    given = {"workspaces": [{"id": team.slug, "enabled": True}], "create_default_provider": False}
+    api.put(f"integrations/{slug}/workspaces", given)
+    assert of_team.post("providers", {"name": "p", "integration_id": slug}).status_code == 200
+    assert VirtualKey.objects.get().workspace == team
+
+
+def test_mappings_and_adjustments_are_shown(api):
+    reference = {
+        "name": "r",
+        "manager_type": "aws_sm",
+        "auth_config": {"aws_auth_type": "serviceRole"},
+        "secret_path": "p",
+    }
+    row_id = api.post("secret-references", reference).json()["id"]
+    mapping = {"target_field": "key", "secret_reference_id": row_id, "secret_key": "k", "value_format": "string"}
+    adjustments = {"multiplier": {"default": 0.8}}
+    account = {"name": "a", "ai_provider_id": "openai", "pricing_adjustments": adjustments}
+    slug = api.post("integrations", {**account, "secret_mappings": [{**mapping, "secret_reference_id": "r"}]}).json()[
+        "slug"
+    ]
+    shown = api.get(f"integrations/{slug}").json()
+    assert (shown["secret_mappings"], shown["pricing_adjustments"], shown["masked_key"]) == (
+        [mapping],
+        adjustments,
+        None,
+    )
+    assert api.get("virtual-keys/a").json()["secret_mappings"] == [mapping]
+    assert api.delete("secret-references/r").status_code == 409
+    api.put(f"integrations/{slug}", {"secret_mappings": [], "pricing_adjustments": None})
+    shown = api.get(f"integrations/{slug}").json()
+    assert (shown["secret_mappings"], shown["pricing_adjustments"]) == ([], None)
+    assert api.delete("secret-references/r").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["virtual-keys", "providers", "integrations"])
+def test_a_list_takes_as_many_queries_for_many_rows_as_for_few(api, path):
+    reference = {
+        "name": "r",
+        "manager_type": "aws_sm",
+        "auth_config": {"aws_auth_type": "serviceRole"},
+        "secret_path": "p",
+    }
+    api.post("secret-references", reference)
+    mapping = {"target_field": "configurations.aws_session_token", "secret_reference_id": "r"}
+    counts = []
+    for wanted in (3, 30):
+        while VirtualKey.objects.count() < wanted:
+            body = {"name": "a", "ai_provider_id": "openai", "key": "k" * 20, "secret_mappings": [mapping]}
+            assert api.post("integrations", body).status_code == 200
+        with CaptureQueriesContext(connection) as taken:
+            assert api.get(path).json()["total"] == wanted
+        counts.append(len(taken))
+    assert counts[0] == counts[1]

@@ -6,6 +6,12 @@ from shared.schema import rows
 KINDS = [
     rows.OrgRow("o", "Demo"), rows.WorkspaceRow("w", "o", "ws-1", "Team"), rows.ApiKeyRow("k", "o", "w", ("h",)),
     rows.VirtualKeyRow("w/s", "o", "w", "s", "openai", "i"), rows.SecretRow("s", "o", 1, "kid", "AAAA"),
+    rows.VirtualKeyRow(
+        "w/s", "o", "w", "s", "azure-openai", "i", denied_models=frozenset({"m"}),
+        model_settings={"m": rows.ModelSettingsRow("https://a.example", {"x-a": "b"})},
+        deployments=(rows.DeploymentRow("d", "v", ("m",), is_default=True),),
+        secret_mappings=(rows.SecretMappingRow("key", "r", "k", is_json=True),),
+    ),
     rows.CustomProviderRow(
         "o/acme", "o", "acme", "https://a.example", auth=None, headers={"x-a": "b"}, price_source="openai", streams_usage=False,
         endpoints={"chat": rows.EndpointRow("/chat", rows.ParameterMap(drop=("user",)))},
@@ -33,3 +39,11 @@ def test_a_row_with_a_wrong_type_is_refused():
 
 def test_every_section_is_named_once():
     assert len(set(rows.SECTIONS)) == len(rows.SECTIONS)
+
+
+@pytest.mark.parametrize(("fields", "limits"), [
+    ({}, False), ({"models": frozenset()}, True), ({"models": frozenset({"a"})}, True), ({"denied_models": frozenset({"a"})}, True),
+])  # fmt: skip
+def test_a_virtual_key_says_whether_there_are_models_that_it_does_not_allow(fields, limits):
+    row = rows.VirtualKeyRow(id="i", org="o", ws="w", slug="s", provider="openai", integration="n", **fields)
+    assert row.limits_models is limits
