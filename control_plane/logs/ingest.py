@@ -5,7 +5,7 @@ below it is a duplicate, whatever batch it comes in: after a restart a gateway c
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
+from control_plane.keys.services import mark_used
 from control_plane.logs.decode import Rows, read_sequence, rows_of
 from control_plane.logs.models import IngestStream, LogAttempt, LogBody, LogRow
 from control_plane.logs.partitions import DAYS_AHEAD, ensure_partitions
@@ -55,7 +56,19 @@ def ingest_batch(
             return IngestRefusal(tuple(rows.bad_seq))
         _insert(rows)
         _advance(stream, sequence, rows, last_seq)
+    # Apart from the records, which must not wait for keys that others are changing.
+    mark_used(_last_uses(rows))
     return IngestAnswer(last_seq)
+
+
+def _last_uses(rows: Rows) -> dict[UUID, datetime]:
+    """Return when each API key was last used by what the records say; the times are ISO 8601 in UTC."""
+    latest: dict[str, str] = {}
+    for record in rows.records:
+        key = record["api_key_id"]
+        if key is not None:
+            latest[key] = max(latest.get(key, ""), record["ts"])
+    return {UUID(key): datetime.fromisoformat(moment) for key, moment in latest.items()}
 
 
 def _locked_stream(stream_id: UUID, group_id: UUID) -> IngestStream:
@@ -92,6 +105,7 @@ def _ensure_days(days: Iterable[date]) -> None:
 
 
 def _insert(rows: Rows) -> None:
+    # What this stores, and nothing else, is counted by a trigger of the table: `control_plane/ledger/models.py`.
     with connection.cursor() as cursor:
         for model, content in ((LogRow, rows.records), (LogAttempt, rows.attempts)):
             if content:

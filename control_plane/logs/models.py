@@ -25,6 +25,16 @@ class IngestStream(models.Model):
         return f"stream {self.id} at {self.next_seq}"
 
 
+class LogFloor(models.Model):
+    """Of days before `day` (UTC), records may be gone; one row, none before anything was ever dropped."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    day = models.DateField()
+
+    def __str__(self) -> str:
+        return f"records are whole since {self.day}"
+
+
 class LogRow(models.Model):
     """One request.  Units are in the names, as in `shared/schema/log_record.py`; ids are kept without foreign keys."""
 

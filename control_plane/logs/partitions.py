@@ -33,6 +33,10 @@ _MOVE: Final = """
     WITH moved AS (DELETE FROM {rest} WHERE ts >= {start} AND ts < {end} RETURNING *)
     INSERT INTO {part} SELECT * FROM moved
 """
+_RAISE_FLOOR: Final = """
+    INSERT INTO logs_logfloor AS floor (id, day) VALUES (1, %s)
+    ON CONFLICT (id) DO UPDATE SET day = excluded.day WHERE floor.day < excluded.day
+"""
 
 log = structlog.get_logger(module=__name__)
 
@@ -116,6 +120,9 @@ def partition_days(table: str) -> list[date]:
 def drop_old_partitions(today: date, keep_days: int = RETENTION_DAYS) -> int:
     """Drop what is older than `keep_days` before `today` (UTC); return how many partitions went."""
     oldest = today - timedelta(days=keep_days)
+    # Noted before anything goes: whoever compares records with totals must not take a dropped day for an empty one.
+    with connection.cursor() as cursor:
+        cursor.execute(_RAISE_FLOOR, [oldest])
     old = [(table, day) for table in TABLES for day in partition_days(table) if day < oldest]
     for table, day in old:
         # One transaction each: dropping stops readers of the table for a moment, and only for a moment.

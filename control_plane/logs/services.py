@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 
 from control_plane.core.errors import Invalid
 from control_plane.core.principal import Principal
-from control_plane.core.tenancy import visible_to
+from control_plane.core.tenancy import Row, visible_to
 from control_plane.keys.models import ApiKey
 from control_plane.logs.decode import EPOCH
 from control_plane.logs.models import LogAttempt, LogBody, LogRow
@@ -103,7 +103,14 @@ def visible_logs(principal: Principal, scopes: Collection[str]) -> QuerySet[LogR
 
     Whoever sees their own data only, sees the records of their own keys.
     """
-    rows = visible_to(LogRow.objects.all(), principal, scopes)
+    return only_own(visible_to(LogRow.objects.all(), principal, scopes), principal)
+
+
+def only_own(rows: QuerySet[Row], principal: Principal) -> QuerySet[Row]:
+    """Return those of `rows` that are not hidden from `principal` for being others' own.
+
+    Rows have a `workspace_id` and an `api_key_id`: where the caller sees their own data only, rows of their own keys.
+    """
     if not principal.own_data_in:
         return rows
     own = ApiKey.objects.filter(organisation_id=principal.organisation_id, user=principal.user_id)
