@@ -1,4 +1,4 @@
-"""Provider credentials, encrypted."""
+"""Provider credentials, encrypted, and references to secrets that are kept elsewhere."""
 
 from typing import ClassVar
 
@@ -22,3 +22,31 @@ class VaultSecret(TenantModel):
 
     def __str__(self) -> str:
         return f"secret {self.pk}"
+
+
+class SecretReference(TenantModel):
+    """Where a secret is kept outside: in which secret manager, how to sign in there, and under which name.
+
+    `auth_config` has what is not secret of the sign-in; the rest is in `secret`, bound to the manager's hosts.  With
+    `allow_all_workspaces` False, only `allowed_workspaces` may use it.
+    """
+
+    name = models.CharField(max_length=255)
+    slug = models.CharField(max_length=255)
+    description = models.TextField(blank=True)
+    manager_type = models.CharField(max_length=20)
+    auth_config = models.JSONField(default=dict)
+    secret = models.OneToOneField(VaultSecret, on_delete=models.PROTECT, null=True)
+    secret_path = models.CharField(max_length=1024)
+    secret_key = models.CharField(max_length=255, blank=True)
+    allow_all_workspaces = models.BooleanField(default=True)
+    allowed_workspaces = models.ManyToManyField("orgs.Workspace", related_name="+")
+    tags = models.JSONField(null=True)
+    created_by = models.CharField(max_length=255)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("organisation", "slug"), name="secret_reference_slug_unique"),)
+
+    def __str__(self) -> str:
+        return self.slug

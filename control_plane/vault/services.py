@@ -20,6 +20,8 @@ from shared.redact import Secret, mask
 #: Sent with `vault_secret` and `opened` (Opened), inside the transaction that writes.
 secret_stored: Final = Signal()
 
+#: An account whose secrets are all among its settings has no key of its own.
+NO_KEY: Final = Secret("")
 ROTATION_BATCH: Final = 200
 
 

@@ -1,0 +1,1 @@
+"""Prompts: where they are kept (collections) and what marks their versions (labels)."""
