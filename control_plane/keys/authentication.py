@@ -4,7 +4,6 @@
 other header, so it is not even looked at then.
 """
 
-from datetime import timedelta
 from typing import Final
 
 from django.utils import timezone
@@ -12,14 +11,16 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from control_plane.core.audit import CURRENT_CALL
+from control_plane.core.errors import Denied
 from control_plane.core.principal import Principal
-from control_plane.keys.models import ApiKey
+from control_plane.keys.models import USED_GRAIN, ApiKey
+from shared.client_address import is_within
 from shared.crypto.tokens import parse_key, same_hash
 
 KEY_HEADER: Final = "x-portkey-api-key"
 REFUSED: Final = "The API key is not valid."
 EXPIRED: Final = "The API key has expired."
-USED_GRAIN: Final = timedelta(minutes=1)
 
 
 def presented_key(headers: object) -> str | None:
@@ -74,7 +75,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = presented_key(request.headers)
         if key is None:
             return None
-        principal = principal_of_key(authenticate_key(key))
+        row = authenticate_key(key)
+        call = CURRENT_CALL.get()
+        if row.allowed_ips is not None and not is_within(tuple(row.allowed_ips), (call and call.client_ip) or ""):
+            raise Denied("This API key may not be used from this address.")
+        principal = principal_of_key(row)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 from django.utils import timezone
 
+from control_plane.core.limits import rate_rows
 from control_plane.core.scopes import ORGANISATION_KEY
 from control_plane.keys.models import ApiKey
 from control_plane.orgs.models import Organisation
@@ -30,5 +31,8 @@ def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struc
             config=key.defaults.get("config_id"),
             allow_config_override=key.defaults.get("allow_config_override", True),
             metadata=key.defaults.get("metadata") or {},
+            ips=tuple(key.allowed_ips) if key.allowed_ips is not None else None,
+            models=tuple(key.allowed_models) if key.allowed_models is not None else None,
+            rates=rate_rows(key.rate_limits),
         )
         yield "api_keys", str(key.pk), row

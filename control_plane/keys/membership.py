@@ -19,7 +19,7 @@ from control_plane.orgs.people import member_removed
 def refuse_scopes(actor: Principal, scopes: list[str], **_rest: Any) -> None:
     """Raise BadRequest for scopes that no key of a user holds, Denied for what the inviting actor cannot give."""
     refuse_unfit(frozenset(scopes), WORKSPACE_USER_KEY)
-    beyond = sorted(frozenset(scopes) - grantable(actor, WORKSPACE_USER_KEY))
+    beyond = sorted(frozenset(scopes) - grantable(actor, WORKSPACE_USER_KEY, None))
     if beyond:
         raise Denied(f"You cannot give scopes that you lack: {', '.join(beyond)}.")
 

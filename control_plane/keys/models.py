@@ -1,7 +1,7 @@
 """API keys; only hashes of their secrets are stored."""
 
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime, timedelta
+from typing import ClassVar, Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -10,13 +10,18 @@ from django.db.models import Q
 from django.utils import timezone
 
 from control_plane.core.scopes import KEY_TYPES, ORGANISATION_KEY
+from control_plane.core.sealed import SealedModel
 from control_plane.core.tenancy import TenantModel
 
+#: How exactly the last use of a key is known.
+USED_GRAIN: Final = timedelta(minutes=1)
 
-class ApiKey(TenantModel):
+
+class ApiKey(SealedModel, TenantModel):
     """A key that callers present; its id is part of its text.
 
-    During a rotation the old secret is valid too, until `previous_expires_at`.
+    During a rotation the old secret is valid too, until `previous_expires_at`.  `rotate_at` is when the key gets a new
+    secret by itself; that one waits in the row, sealed, until somebody collects it.
     """
 
     workspace_field: ClassVar[str | None] = "workspace_id"
@@ -36,6 +41,9 @@ class ApiKey(TenantModel):
     rate_limits = models.JSONField(default=list)
     alert_emails = ArrayField(models.EmailField(), default=list)
     rotation_policy = models.JSONField(null=True)
+    rotate_at = models.DateTimeField(null=True)
+    allowed_ips = ArrayField(models.CharField(max_length=64), null=True)
+    allowed_models = ArrayField(models.CharField(max_length=512), null=True)
     creation_mode = models.CharField(max_length=10, default="api")
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
@@ -43,6 +51,11 @@ class ApiKey(TenantModel):
     class Meta:
         ordering = ("id",)
         verbose_name_plural = "API keys"
+        indexes = (
+            models.Index(fields=("rotate_at",), name="api_key_rotate_at", condition=Q(rotate_at__isnull=False)),
+            models.Index(fields=("organisation", "-id"), name="api_key_newest"),
+            models.Index(fields=("workspace", "-id"), name="api_key_newest_of_workspace"),
+        )
         constraints = (
             # A key without a workspace reaches the whole organisation: only the one type may lack it.
             models.CheckConstraint(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,11 +11,10 @@ from django.utils import timezone
 
 from control_plane.configs.models import Config
 from control_plane.core import audit
-from control_plane.core.errors import Conflict, Denied, Invalid
+from control_plane.core.errors import Denied, Invalid
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal, system_actor
 from control_plane.core.scopes import (
-    ALL_SCOPES,
     OF_KEY_TYPE,
     ORGANISATION_KEY,
     WORKSPACE_SERVICE_KEY,
@@ -24,16 +23,18 @@ from control_plane.core.scopes import (
 )
 from control_plane.core.showing import shown_once
 from control_plane.core.tenancy import by_id_or_slug
-from control_plane.keys.models import ApiKey
-from control_plane.keys.serializers import LEAST_TRANSITION_MS, api_key_json
+from control_plane.keys.models import USED_GRAIN, ApiKey
+from control_plane.keys.schedule import next_rotation
+from control_plane.keys.serializers import api_key_json
 from control_plane.orgs.models import Membership, Organisation, Workspace
 from control_plane.orgs.services import create_organisation
-from shared.crypto.tokens import mint_key
+from shared.crypto.tokens import mint_key, parse_key, same_hash
 from shared.redact import Secret
 
 Json = Mapping[str, Any]
 SECTIONS: Final = ("api_keys",)
 _CLEARABLE: Final = {"description": "", "rate_limits": [], "alert_emails": []}
+_PLAIN: Final = ("usage_limits", "expires_at", "allowed_ips", "allowed_models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,13 @@ class NewOrganisation:
     admin_key: NewKey
 
 
-def grantable(actor: Principal, key_type: str) -> frozenset[str]:
-    """Return the scopes that `actor` may give to a key of `key_type`.
-
-    Nobody gives what they could hold and do not: a key with few scopes cannot mint one with more.  What the actor's
-    kind can never hold, such as inference for admin keys, is given freely.
-    """
-    holdable = OF_KEY_TYPE[actor.key_type] if actor.key_type else ALL_SCOPES
-    return OF_KEY_TYPE[key_type] - (holdable - actor.scopes)
+def grantable(actor: Principal, key_type: str, workspace_id: UUID | None) -> frozenset[str]:
+    """Return the scopes that `actor` may give to a key of `key_type` in a workspace; None: of the organisation."""
+    return OF_KEY_TYPE[key_type] & actor.may_give(workspace_id)
 
 
-def _scopes(actor: Principal, key_type: str, wanted: list[str] | None) -> list[str]:
-    allowed = grantable(actor, key_type)
+def _scopes(actor: Principal, row: ApiKey, wanted: list[str] | None) -> list[str]:
+    allowed, key_type = grantable(actor, row.type, row.workspace_id), row.type
     if not wanted:
         return sorted(allowed)
     refuse_unfit(frozenset(wanted), key_type)
@@ -108,7 +104,8 @@ def create_api_key(
 
     `given` has `name`, and may have `description`, `scopes` (default: all that the type allows and the actor may
     give), `user_id` (for keys of a user), `defaults`, `usage_limits`, `rate_limits`, `alert_emails`, `expires_at`,
-    `rotation_policy`.  Raises BadRequest or Invalid for what does not fit, Denied for scopes beyond the actor's.
+    `rotation_policy`, `allowed_ips` (networks) and `allowed_models` (`shared/model_lists.py`); None allows all.
+    Raises BadRequest or Invalid for what does not fit, Denied for scopes beyond the actor's.
     """
     if (workspace is None) != (key_type == ORGANISATION_KEY):
         raise Invalid("a workspace key needs a workspace, and an organisation key has none")
@@ -117,8 +114,11 @@ def create_api_key(
     row.secret_hash, row.masked = minted.secret_hash, minted.masked
     row.user_id = _owner(key_type, actor.organisation_id, given.get("user_id"))
     row.name = given["name"]
-    row.scopes = _scopes(actor, key_type, given.get("scopes"))
+    row.scopes = _scopes(actor, row, given.get("scopes"))
     row.defaults = _defaults(given.get("defaults"), workspace)
+    if key_type == WORKSPACE_USER_KEY and workspace is not None and "config_id" not in row.defaults:
+        own = workspace.defaults.get("user_api_key_config")
+        row.defaults |= {"config_id": own} if own else {}
     _assign(row, given)
     row.save()
     audit.record(actor, "create", row, after=api_key_json(row))
@@ -127,10 +127,15 @@ def create_api_key(
 
 
 def _assign(row: ApiKey, given: Json) -> None:
-    for field in ("usage_limits", "expires_at", "rotation_policy", *_CLEARABLE):
+    for field in (*_PLAIN, *_CLEARABLE):
         if field in given:
             value = given[field]
             setattr(row, field, _CLEARABLE[field] if value is None and field in _CLEARABLE else value)
+    if "rotation_policy" in given:
+        policy = dict(given["rotation_policy"] or {})
+        begins = policy.pop("next_rotation_at", None)
+        row.rotation_policy = policy or None
+        row.rotate_at = begins or next_rotation(row.rotation_policy, timezone.now())
 
 
 @transaction.atomic
@@ -143,7 +148,7 @@ def update_api_key(actor: Principal, row: ApiKey, given: Json) -> ApiKey:
         wanted = set(given["scopes"] or ())
         kept = wanted & set(row.scopes)
         added = wanted - kept
-        row.scopes = sorted(kept | set(_scopes(actor, row.type, sorted(added)) if added else ()))
+        row.scopes = sorted(kept | set(_scopes(actor, row, sorted(added)) if added else ()))
     if "defaults" in given:
         row.defaults = _defaults(given["defaults"], row.workspace)
     _assign(row, given)
@@ -151,31 +156,6 @@ def update_api_key(actor: Principal, row: ApiKey, given: Json) -> ApiKey:
     audit.record(actor, "update", row, before=before, after=api_key_json(row))
     touch(row.organisation_id, SECTIONS)
     return row
-
-
-@transaction.atomic
-def rotate_api_key(actor: Principal, row: ApiKey, transition_ms: int = LEAST_TRANSITION_MS) -> NewKey:
-    """Give a key a new text; the old one stays valid for `transition_ms` milliseconds.
-
-    Raises Conflict while an earlier rotation is still going on, Denied for a key that can do more than the actor:
-    the new text would be a way to its scopes.
-    """
-    row = ApiKey.objects.select_for_update().get(pk=row.pk)
-    beyond = sorted(set(row.scopes) - grantable(actor, row.type))
-    if beyond and actor.id != str(row.pk):
-        raise Denied(f"You cannot rotate a key with scopes that you lack: {', '.join(beyond)}.")
-    now = timezone.now()
-    if len(row.hashes_at(now)) > 1:
-        raise Conflict("The key is being rotated already: its old secret is still valid.")
-    before = row.masked
-    minted = mint_key(row.pk)
-    row.previous_hash, row.previous_expires_at = row.secret_hash, now + timedelta(milliseconds=transition_ms)
-    row.secret_hash, row.masked = minted.secret_hash, minted.masked
-    row.save()
-    facts = {"old_masked": before, "rotation_mode": "manual", "transition_expires_at": str(row.previous_expires_at)}
-    audit.record(actor, "rotate", row, after=facts)
-    touch(row.organisation_id, SECTIONS)
-    return NewKey(row, minted.text)
 
 
 @transaction.atomic
@@ -187,15 +167,36 @@ def delete_api_key(actor: Principal, row: ApiKey) -> None:
     touch(organisation_id, SECTIONS, revoked=[f"k:{key_id}"])
 
 
-def end_transitions(now: datetime) -> int:
-    """Forget the old secrets whose rotation is over, so that gateways do too; return how many."""
-    over = ApiKey.objects.exclude(previous_hash="").filter(previous_expires_at__lte=now)
-    ended = 0
-    for row in over.order_by("pk")[:1000]:
-        with transaction.atomic():
-            ended += over.filter(pk=row.pk).update(previous_hash="", previous_expires_at=None)
-            touch(row.organisation_id, SECTIONS)
-    return ended
+def find_by_text(text: Secret) -> ApiKey | None:
+    """Return the key that a text names, whoever's it is, and whether or not it is valid still; None for none.
+
+    For tracing what was found in a leak: the checksum has been compared, the secret has not.
+    """
+    parsed = parse_key(text.reveal())
+    return ApiKey.objects.filter(pk=parsed.key_id).first() if parsed else None
+
+
+def is_text_of(row: ApiKey, text: Secret) -> bool:
+    """Return whether a text is one of the secrets with which the key can be used now."""
+    parsed = parse_key(text.reveal())
+    now = timezone.now()
+    if parsed is None or row.status != "active":
+        return False
+    return bool(sum(same_hash(parsed.secret_hash, known) for known in row.hashes_at(now)))
+
+
+@transaction.atomic
+def mark_used(moments: Mapping[UUID, datetime]) -> None:
+    """Note when keys were last used for calls; an earlier moment than the one known changes nothing.
+
+    A key that somebody is changing at the moment is left out: its next use comes soon.
+    """
+    known = ApiKey.objects.filter(pk__in=moments).order_by("pk")
+    rows = known.select_for_update(skip_locked=True).only("pk", "last_used_at")
+    newer = [row for row in rows if row.last_used_at is None or row.last_used_at + USED_GRAIN < moments[row.pk]]
+    for row in newer:
+        row.last_used_at = moments[row.pk]
+    ApiKey.objects.bulk_update(newer, ["last_used_at"], batch_size=500)
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from django.utils import timezone
 from control_plane.core.scopes import WORKSPACE_USER_KEY
 from control_plane.keys.export import export
 from control_plane.keys.models import ApiKey
-from control_plane.keys.services import rotate_api_key
+from control_plane.keys.rotation import rotate_api_key
 from shared.crypto.tokens import parse_key
 from shared.schema.rows import ApiKeyRow
 from tests.control_plane.factories import make_config, make_key, make_member, make_tenant

@@ -10,15 +10,15 @@ from control_plane.core.models import AuditEvent, OutboxEvent
 from control_plane.core.scopes import OF_KEY_TYPE, ORGANISATION_KEY, WORKSPACE_SERVICE_KEY, WORKSPACE_USER_KEY
 from control_plane.keys.authentication import authenticate_key, principal_of_key
 from control_plane.keys.models import ApiKey
+from control_plane.keys.rotation import end_transitions, rotate_api_key
 from control_plane.keys.services import (
     create_api_key,
     create_organisation_with_key,
     create_workspace_key,
     delete_api_key,
-    end_transitions,
-    rotate_api_key,
     update_api_key,
 )
+from control_plane.orgs.services import update_workspace
 from shared.errors import BadRequest
 from tests.control_plane.factories import make_config, make_key, make_member, make_tenant, make_workspace
 
@@ -163,3 +163,14 @@ def test_a_change_names_only_what_changes(tenant):
     update_api_key(tenant.actor, row, {"expires_at": None, "description": None, "rate_limits": None})
     row.refresh_from_db()
     assert (row.description, row.expires_at, row.rate_limits) == ("", None, [])
+
+
+def test_a_key_of_a_user_gets_the_workspace_s_config_unless_it_has_its_own(tenant):
+    config, own = make_config(tenant), make_config(tenant, "own")
+    update_workspace(tenant.actor, tenant.workspace, {"defaults": {"user_api_key_config": config.slug}})
+    user = make_member(tenant)
+    made = make_key(tenant, ["logs.view"], key_type=WORKSPACE_USER_KEY, user_id=user.pk)
+    assert made.row.defaults == {"config_id": config.slug}
+    given = {"user_id": user.pk, "defaults": {"config_id": own.slug}}
+    assert make_key(tenant, ["logs.view"], key_type=WORKSPACE_USER_KEY, **given).row.defaults["config_id"] == own.slug
+    assert make_key(tenant).row.defaults == {}

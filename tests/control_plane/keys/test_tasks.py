@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from control_plane.keys.models import ApiKey
-from control_plane.keys.services import rotate_api_key
-from control_plane.keys.tasks import BEAT_SCHEDULE, end_key_transitions
+from control_plane.keys.rotation import rotate_api_key
+from control_plane.keys.tasks import BEAT_SCHEDULE, end_key_transitions, rotate_due_keys
 from tests.control_plane.factories import make_key, make_tenant
 
 
@@ -22,4 +22,4 @@ def test_the_task_ends_rotations_that_are_over():
 
 
 def test_beat_names_the_task_as_it_is_registered():
-    assert {entry["task"] for entry in BEAT_SCHEDULE.values()} == {end_key_transitions.name}
+    assert {entry["task"] for entry in BEAT_SCHEDULE.values()} == {end_key_transitions.name, rotate_due_keys.name}

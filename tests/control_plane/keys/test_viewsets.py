@@ -1,9 +1,14 @@
 """API keys in the Admin API."""
 
+from uuid import uuid4
+
 import pytest
+from django.utils import timezone
 
 from control_plane.core.scopes import ORGANISATION_KEY, WORKSPACE_USER_KEY
 from control_plane.keys.models import ApiKey
+from control_plane.keys.rotation import rotate_due
+from shared.crypto.tokens import mint_key
 from tests.control_plane.factories import Api, make_key, make_member, make_tenant, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +100,81 @@ def test_a_deleted_key_opens_nothing_any_more(api):
     made = api.post("api-keys/workspace/service", {"name": "k"}).json()
     api.delete(f"api-keys/{made['id']}")
     assert Api(made["key"]).get("configs").status_code == 401
+
+
+@pytest.mark.parametrize("policy", [
+    {"rotation_period": "weekly", "rotation_period_days": 3}, {"rotation_period": "daily"}, {"rotation_period_days": 0},
+    {"rotation_period_days": 366}, {"rotation_period_days": 1, "key_transition_period_ms": 86_400_000},
+    {"key_transition_period_ms": 1_800_000}, {"rotation_period": "weekly", "next_rotation_at": "2020-01-01T00:00:00Z"},
+])  # fmt: skip
+def test_a_policy_that_contradicts_itself_is_refused(api, policy):
+    answer = api.post("api-keys/workspace/service", {"name": "k", "rotation_policy": policy})
+    assert (answer.status_code, answer.json()["data"]["errorCode"]) == (400, "AB01")
+
+
+def test_a_policy_is_shown_with_the_next_rotation_and_taken_back_with_null(api):
+    given = {"rotation_period_days": 30, "key_transition_period_ms": 3_600_000}
+    made = api.post("api-keys/workspace/service", {"name": "k", "rotation_policy": given}).json()
+    shown = api.get(f"api-keys/{made['id']}").json()["rotation_policy"]
+    assert shown.pop("next_rotation_at").endswith("T00:00:00Z")
+    assert shown == given
+    api.put(f"api-keys/{made['id']}", {"rotation_policy": None})
+    assert api.get(f"api-keys/{made['id']}").json()["rotation_policy"] is None
+
+
+def test_networks_and_models_of_a_key_are_kept_in_their_usual_form(api):
+    given = {"allowed_ips": ["10.1.2.3", "2001:db8::/32", "10.1.2.9/8"], "allowed_models": ["gpt-4o*", "@main/*"]}
+    made = api.post("api-keys/workspace/service", {"name": "k", **given}).json()
+    shown = api.get(f"api-keys/{made['id']}").json()
+    assert shown["allowed_ips"] == ["10.1.2.3/32", "2001:db8::/32", "10.0.0.0/8"]
+    assert shown["allowed_models"] == given["allowed_models"]
+    api.put(f"api-keys/{made['id']}", {"allowed_ips": None, "allowed_models": None})
+    shown = api.get(f"api-keys/{made['id']}").json()
+    assert (shown["allowed_ips"], shown["allowed_models"]) == (None, None)
+
+
+@pytest.mark.parametrize("fault", [
+    {"allowed_ips": ["10.0.0.300"]}, {"allowed_ips": "10.0.0.1"}, {"allowed_ips": ["example.com"]},
+    {"allowed_models": ["a b"]}, {"allowed_models": [""]}, {"allowed_models": ["x"] * 201},
+])  # fmt: skip
+def test_networks_and_models_that_mean_nothing_are_refused(api, fault):
+    assert api.post("api-keys/workspace/service", {"name": "k", **fault}).status_code == 400
+
+
+def test_the_admin_api_keeps_to_a_key_s_networks_too(tenant):
+    text = make_key(tenant, allowed_ips=["203.0.113.0/24"]).shown_once()
+    assert Api(text).get("configs").status_code == 403
+    allowed = Api(text).client.get("/v1/configs", REMOTE_ADDR="203.0.113.9")
+    assert allowed.status_code == 200
+
+
+def test_a_pasted_key_is_found_and_said_to_work_or_not(tenant, api):
+    made = make_key(tenant)
+    found = api.post("api-keys/lookup", {"key": made.shown_once()}).json()
+    assert (found["id"], found["name"], found["is_current"]) == (str(made.row.pk), "key", True)
+    assert made.shown_once() not in str(found)
+    other = mint_key(made.row.pk).text.reveal()
+    assert api.post("api-keys/lookup", {"key": other}).json()["is_current"] is False
+
+
+def test_a_pasted_key_of_nobody_or_of_others_is_not_found(tenant, api):
+    theirs = make_key(make_tenant())
+    for text in (theirs.shown_once(), mint_key(uuid4()).text.reveal(), "sk-other"):
+        assert api.post("api-keys/lookup", {"key": text}).status_code == 404
+    assert api.post("api-keys/lookup", {}).status_code == 400
+
+
+def test_looking_a_key_up_needs_the_scope_of_its_type(tenant):
+    few = Api(make_key(tenant, ["workspace_user_api_keys.read"], key_type=ORGANISATION_KEY).shown_once())
+    assert few.post("api-keys/lookup", {"key": make_key(tenant).shown_once()}).status_code == 403
+
+
+def test_a_secret_that_waits_is_collected_by_the_api(tenant, api):
+    made = make_key(tenant, rotation_policy={"rotation_period": "weekly"})
+    ApiKey.objects.filter(pk=made.row.pk).update(rotate_at=timezone.now())
+    assert api.get(f"api-keys/{made.row.pk}").json()["secret_waits"] is False
+    rotate_due(timezone.now())
+    assert api.get(f"api-keys/{made.row.pk}").json()["secret_waits"] is True
+    text = api.post(f"api-keys/{made.row.pk}/collect").json()["key"]
+    assert Api(text).get("configs").status_code == 200
+    assert api.post(f"api-keys/{made.row.pk}/collect").status_code == 409
