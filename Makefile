@@ -80,9 +80,11 @@ catalog: setup ## write shared/catalog/catalog.json from the providers
 openapi: setup ## write control_plane/openapi.json from the resources of the Admin API
 	@$(BIN)/python manage.py write_openapi
 
-bench: setup ## CPU and latency of the gateway beside a bare proxy
+bench: setup ## CPU and latency: the gateway beside a bare proxy, translations, the Admin API with many keys, the ledger
 	@$(WITH_SERVICES) $(RUN) tests.performance.bench
-	@exec $(RUN) tests.performance.translation
+	@$(RUN) tests.performance.translation
+	@$(WITH_SERVICES) $(RUN) tests.performance.admin_api
+	@exec $(WITH_SERVICES) $(RUN) tests.performance.ledger
 
 soak: setup ## what slow streams, large bodies and slow readers do to the p99 of other requests
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.soak

@@ -4,11 +4,10 @@ Importing this does no I/O and needs no variable, so that linters and migrations
 refused by `core/checks.py` when a process starts.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from shared.env import Env, SettingInvalid
+from shared.env import Env
 from shared.hosts import trusted_hosts
 
 env = Env("control_plane.settings")
@@ -27,13 +26,6 @@ def _database(url: str) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"connect_timeout": 5},
     }
-
-
-def _networks(name: str, words: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(word, strict=False) for word in words)
-    except ValueError as fault:
-        raise SettingInvalid(f"{name}: {fault}") from None
 
 
 DATABASE_URL = env.text(
@@ -72,14 +64,10 @@ TRUSTED_CUSTOM_HOSTS = trusted_hosts(
     or None,
     production=ENVIRONMENT != "development",
 )
-TRUSTED_PROXIES = _networks(
+TRUSTED_PROXIES = env.networks(
     "GATEHOUSE_TRUSTED_PROXIES",
-    env.words(
-        "GATEHOUSE_TRUSTED_PROXIES",
-        "",
-        "Networks of proxies and gateways before the control plane, whose x-forwarded-for names the caller; "
-        "comma-separated, such as 10.0.0.0/8.",
-    ),
+    "Networks of proxies and gateways before this process, whose x-forwarded-for names the caller; comma-separated, "
+    "such as 10.0.0.0/8.",
 )
 DNS_SERVERS = env.words(
     "GATEHOUSE_DNS_SERVERS", "", "Name servers, address or address:port, that verify domains; unset, the system's."
@@ -119,9 +107,12 @@ INSTALLED_APPS = [
     "control_plane.orgs",
     "control_plane.vault",
     "control_plane.catalog",
+    "control_plane.policies",
     "control_plane.configs",
+    "control_plane.prompts",
     "control_plane.keys",
     "control_plane.logs",
+    "control_plane.ledger",
     "control_plane.gateways",
     "control_plane.ui",
 ]
@@ -217,7 +208,10 @@ LOGGING_CONFIG = None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["control_plane.keys.authentication.ApiKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "control_plane.keys.authentication.ApiKeyAuthentication",
+        "control_plane.orgs.authentication.SignedInAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["control_plane.core.permissions.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["control_plane.core.parsers.StrictJsonParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -6,6 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 from django.views.decorators.http import require_safe
 
+from control_plane.catalog.public_prices import pricing
 from control_plane.core.openapi import document
 from control_plane.core.resources import build_router
 from shared.version import VERSION
@@ -38,6 +39,7 @@ urlpatterns = [
     path("healthz", live),
     path("readyz", ready),
     path("v1/openapi.json", openapi),
+    path("v1/model-configs/pricing/<str:provider>/<path:model>", pricing),
     path("v1/", include(build_router().urls)),
     path("", include("control_plane.ui.urls")),
 ]

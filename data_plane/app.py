@@ -15,6 +15,8 @@ from data_plane.core.identity import OwnIdentity
 from data_plane.http.keys import BATCHES, DEPS, METRICS, PAYLOADS, RELAY
 from data_plane.http.metrics import Metrics
 from data_plane.http.routes import add_routes
+from data_plane.limits.admission import Admission
+from data_plane.limits.shared_counters import SharedCounters
 from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import Rules
@@ -103,7 +105,11 @@ class Worker:
             memo=PlanMemo(settings.TRUSTED_CUSTOM_HOSTS),
             rules=Rules(settings.METADATA_HEADERS, settings.BLOCK_INLINE),
             jitter=settings.RETRY_JITTER,
+            admission=Admission(
+                SharedCounters(settings.REDIS_URL) if settings.REDIS_URL else None, gateways=settings.GATEWAYS
+            ),
             propagates=settings.PROPAGATES,
+            proxies=settings.TRUSTED_PROXIES,
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
             sockets=Sockets(
                 settings.TRUSTED_CUSTOM_HOSTS,
@@ -174,6 +180,7 @@ class Worker:
                 case Shared():
                     self.deps.breakers.absorb(message.breakers)
                     self.deps.sticky.absorb(message.sticky)
+                    self.deps.admission.counters.absorb(message.rates)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
 
@@ -183,6 +190,7 @@ class Worker:
             await asyncio.sleep(REPORT_EVERY_S)
             self._metrics.flush()
             self._metrics.routing(self.deps.breakers, self.deps.sticky)
+            self._metrics.rates(self.deps.admission)
             self._metrics.sessions.set(self.deps.sockets.open_count)
             self._link.send(Totals(self.deps.recorder.totals()))
 
@@ -194,8 +202,10 @@ class Worker:
                 # What was counted waits where it is bounded.
                 continue
             counts, choices = self.deps.breakers.take_untold(), self.deps.sticky.take_untold()
-            if counts or choices:
-                self._link.send(Shared(counts, choices))
+            rates = self.deps.admission.counters.take_untold()
+            if counts or choices or rates:
+                self._link.send(Shared(counts, choices, rates))
+            await self.deps.admission.flush()
 
     async def close(self) -> None:
         """Write out the records and close every connection."""
@@ -204,6 +214,7 @@ class Worker:
         await asyncio.to_thread(self.deps.recorder.close)
         await self.deps.identities.close()
         await self.deps.sockets.close()
+        await self.deps.admission.close()
         await self.deps.client.close()
         if self._relay is not None:
             await self._relay.close()

@@ -33,6 +33,21 @@ ROOT_SHA256: Final = _env.text(
     "GATEHOUSE_ROOT_SHA256", "", "SHA-256 of the control plane's first root of trust, given along with the token."
 )
 GROUP_NAME: Final = _env.text("GATEHOUSE_GATEWAY_GROUP", "", "Name shown for this gateway's group.")
+TRUSTED_PROXIES: Final = _env.networks(
+    "GATEHOUSE_TRUSTED_PROXIES",
+    "Networks of proxies and gateways before this process, whose x-forwarded-for names the caller; comma-separated, "
+    "such as 10.0.0.0/8.",
+)
+REDIS_URL: Final = _env.text(
+    "GATEHOUSE_GATEWAY_REDIS_URL", "",
+    "Redis or Valkey that the gateways of a group share, where calls are counted against limits of rate; empty: each"
+    " keeps to its share.",
+    secret=True,
+)  # fmt: skip
+GATEWAYS: Final = _env.integer(
+    "GATEHOUSE_GATEWAYS", 1,
+    "How many gateways share each limit of rate where there is no Redis, or while it is away.", least=1, most=10_000,
+)  # fmt: skip
 ENVIRONMENT: Final = _env.text(
     "GATEHOUSE_ENVIRONMENT", "production", "`development` trusts this machine as a custom host; all else is production."
 )

@@ -7,6 +7,7 @@ one sentence that names the variable, never with a traceback at the first reques
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -105,6 +106,13 @@ class Env:
     def path(self, name: str, default: str | None, meaning: str) -> Path:
         """Read a file or folder name."""
         return self._read(name, default, meaning, Path)
+
+    def networks(self, name: str, meaning: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Read comma-separated networks such as `10.0.0.0/8`; none unless set."""
+        try:
+            return tuple(ip_network(word, strict=False) for word in self.words(name, "", meaning))
+        except ValueError as fault:
+            raise SettingInvalid(f"{name}: {fault}") from None
 
     def words(self, name: str, default: str, meaning: str) -> tuple[str, ...]:
         """Read a comma-separated list; blanks are dropped."""

@@ -6,14 +6,16 @@
     ├── Forbidden 403
     ├── NotFound 404
     ├── BodyTooLarge 413
+    ├── RateLimited 429 ── ProviderRateLimited
     ├── UpstreamTimeout 408
     ├── UpstreamUnreachable 502, UpstreamInvalid 502, UpstreamBroken 502, ConnectTimeout 503
-    └── Unavailable 503 ── NotReady, Quarantined, Draining
+    └── Unavailable 503 ── NotReady, Quarantined, SecretUnresolved, Draining
 
 Status and code belong to the class, the sentence to the instance.  A sentence never holds a secret, an internal
 address or a stack trace.
 """
 
+import math
 from typing import Any, ClassVar
 
 Json = dict[str, Any]
@@ -34,6 +36,10 @@ class GatewayError(Exception):
         self.message = message
         self.path = path
         self.errors = errors
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the answer."""
+        return {}
 
     def body(self) -> Json:
         """Return the JSON body: the contract's `status`/`message`, and OpenAI's `error` for its SDKs."""
@@ -124,6 +130,35 @@ class BodyTooLarge(GatewayError):
     code = "body_too_large"
 
 
+class RateLimited(GatewayError):
+    """More requests or tokens than a limit of the caller's allows; `reset_s` is when the window ends, from now."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, path: str, kind: str, limit: int, remaining: int, reset_s: float) -> None:
+        super().__init__(message, path=path)
+        self.kind = kind
+        self.limit = limit
+        self.remaining = remaining
+        self.reset_s = reset_s
+
+    def headers(self) -> dict[str, str]:
+        """Return when to come back, and the limit, as OpenAI's answers tell theirs."""
+        return {
+            "retry-after": str(max(1, math.ceil(self.reset_s))),
+            f"x-ratelimit-limit-{self.kind}": str(self.limit),
+            f"x-ratelimit-remaining-{self.kind}": str(self.remaining),
+            f"x-ratelimit-reset-{self.kind}": f"{self.reset_s:.3f}s",
+        }
+
+
+class ProviderRateLimited(RateLimited):
+    """More than a limit of a provider's account allows: another target may answer."""
+
+    final = False
+
+
 class UpstreamTimeout(GatewayError):
     """The provider did not answer within the target's `request_timeout`."""
 
@@ -187,3 +222,10 @@ class Quarantined(Unavailable):
     """The configuration row that this request needs was refused by the gateway."""
 
     code = "config_quarantined"
+
+
+class SecretUnresolved(Unavailable):
+    """The credential is kept in a secret manager and could not be had from there; another target may have its own."""
+
+    code = "secret_unresolved"
+    final = False

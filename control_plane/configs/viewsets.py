@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from control_plane.configs import services
 from control_plane.configs.models import Config
 from control_plane.configs.question import Question, read_question, refuse
+from control_plane.configs.question_schema import QuestionSerializer
 from control_plane.configs.serializers import (
     ConfigSerializer,
     config_json,
@@ -30,6 +31,7 @@ class ConfigViewSet(ResourceViewSet):
     queryset = Config.objects.select_related("active")
     serializer_class = ConfigSerializer
     verbs: ClassVar[dict[str, str]] = {"versions": "read", "simulate": "read"}
+    bodies: ClassVar[dict[str, Any]] = {"simulate": QuestionSerializer}
     example: ClassVar[Json] = {"name": "primary", "config": {"virtual_key": "team-openai", "retry": {"attempts": 2}}}
     example_change: ClassVar[Json] = {"name": "first", "config": {"virtual_key": "team-openai"}}
 

@@ -21,7 +21,7 @@ from shared.logs import scrub
 
 MASK: Final = "****"
 _SECRET_NAMES: Final = re.compile(
-    r"(^|[_-])(key|keys|secret|secrets|password|passphrase|token|credential|credentials|authorization|service_account)(_json)?$",
+    r"(^|[_-])(key|keys|secret|secrets|password|passphrase|token|credential|credentials|authorization|service_account|secret_id)(_json)?$",
     re.IGNORECASE,
 )
 _PLAIN_NAMES: Final = frozenset({"masked_key", "virtual_key", "reset_usage"})

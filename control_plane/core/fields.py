@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from rest_framework import serializers
 
+from control_plane.core import limits
 from shared.redact import Secret
 
 SLUG: Final = re.compile(r"\A[a-zA-Z0-9_-]{1,255}\Z")
@@ -43,28 +44,73 @@ class CredentialField(serializers.Field[Secret, Any, Any, Any]):
 
 
 class UsageLimitsField(serializers.JSONField):
-    """Usage limits: one object; a list of at most one is accepted as some routes have it."""
+    """A limit of usage: one object; a list of at most one is accepted as some routes have it."""
+
+    openapi: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "type": {"enum": list(limits.BUDGETS), "default": limits.COST},
+            "credit_limit": {"type": "number", "minimum": 1},
+            "alert_threshold": {"type": ["number", "null"]},
+            "periodic_reset": {"enum": [*limits.RESETS, None]},
+            "periodic_reset_days": {"type": ["integer", "null"], "minimum": 1, "maximum": limits.MOST_RESET_DAYS},
+            "next_usage_reset_at": {"type": ["string", "null"], "format": "date-time"},
+        },
+        "required": ["credit_limit"],
+        "additionalProperties": False,
+    }
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the limits as one object, None for none."""
+        """Return the limit as one object of what was said, None for none; raise ValidationError by field."""
         if isinstance(data, list):
             if len(data) > 1:
                 raise serializers.ValidationError("must be one object")
             data = data[0] if data else None
         if data is not None and not isinstance(data, dict):
             raise serializers.ValidationError("must be an object")
-        return data or None
+        said = {name: value for name, value in (data or {}).items() if value is not None}
+        if not said:
+            return None
+        faults = limits.usage_faults(said)
+        if faults:
+            raise serializers.ValidationError(faults)
+        kept = {"type": limits.COST, **said}
+        for name in ("credit_limit", "alert_threshold", "periodic_reset_days"):
+            number = limits.amount(kept.get(name))
+            if number is not None:
+                kept[name] = limits.plain(number)
+        if "next_usage_reset_at" in kept:
+            kept["next_usage_reset_at"] = iso(limits.moment_of(kept["next_usage_reset_at"]))
+        return kept
 
 
 class RateLimitsField(serializers.JSONField):
-    """Rate limits: a list of objects; one object is accepted as some routes have it."""
+    """Limits of rate: a list of objects; one object is accepted as some routes have it."""
+
+    def __init__(self, *, units: tuple[str, ...] = limits.UNITS, **options: Any) -> None:
+        super().__init__(**options)
+        self._units = units
+        one = {
+            "type": "object",
+            "properties": {
+                "type": {"enum": list(limits.RATES)},
+                "unit": {"enum": list(units)},
+                "value": {"type": "integer", "minimum": 0, "maximum": limits.MOST_RATE},
+            },
+            "required": list(limits.RATE_FIELDS),
+            "additionalProperties": False,
+        }
+        self.openapi = {"type": "array", "items": one}
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        """Return the limits as a list."""
-        limits = data if isinstance(data, list) else [data] if data else []
-        if not all(isinstance(limit, dict) for limit in limits):
+        """Return the limits as a list; raise ValidationError by place and field."""
+        given = data if isinstance(data, list) else [data] if data else []
+        if not all(isinstance(limit, dict) for limit in given):
             raise serializers.ValidationError("must be a list of objects")
-        return limits
+        faults = limits.rates_faults(given, self._units)
+        if faults:
+            raise serializers.ValidationError(faults)
+        return [{**limit, "value": int(limit["value"])} for limit in given]
 
 
 class MetadataField(serializers.JSONField):

@@ -5,7 +5,6 @@ caller chose.  SDKs repeat a failed call that answers without these headers.
 """
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 import structlog
@@ -14,16 +13,11 @@ from django.http import HttpRequest, HttpResponseBase
 
 from control_plane.core.audit import CURRENT_BODY, CURRENT_CALL, CallFacts
 from control_plane.core.errors import API_PREFIX
-from shared.hosts import parse_address
+from shared.client_address import Network, client_address
 from shared.ids import uuid7
 
 TRACE_HEADER: Final = "x-portkey-trace-id"
 REQUEST_HEADER: Final = "x-portkey-request-id"
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that `text` spells; the zone of a local one means nothing to the database."""
-    return parse_address(text.strip().partition("%")[0])
 
 
 class RequestIds:
@@ -31,20 +25,11 @@ class RequestIds:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        self._proxies: tuple[IPv4Network | IPv6Network, ...] = settings.TRUSTED_PROXIES
+        self._proxies: tuple[Network, ...] = settings.TRUSTED_PROXIES
 
     def _client_ip(self, request: HttpRequest) -> str | None:
-        """Return who calls: the peer, or, behind trusted proxies, the nearest address that is none of them.
-
-        What stands further left in `x-forwarded-for` was written by the caller and proves nothing.
-        """
-        address = _address(str(request.META.get("REMOTE_ADDR", "")))
-        hops = request.headers.get("x-forwarded-for", "").split(",")
-        while address is not None and hops and any(address in network for network in self._proxies):
-            said = _address(hops.pop())
-            if said is None:
-                break
-            address = said
+        peer, forwarded = str(request.META.get("REMOTE_ADDR", "")), request.headers.get("x-forwarded-for", "")
+        address = client_address(peer, forwarded, self._proxies)
         return str(address) if address else None
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:

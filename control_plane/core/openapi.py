@@ -20,6 +20,7 @@ from control_plane.core.resources import (
     ReadOnlyViewSet,
     ResourceViewSet,
     ScopedViewSet,
+    SingleViewSet,
     build_router,
     discover,
     is_change,
@@ -31,7 +32,10 @@ Json = dict[str, Any]
 FILE: Final = Path(__file__).resolve().parent.parent / "openapi.json"
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>((?:[^()\[\]]|\[[^\]]*\])*)\)")
 #: What the five usual operations of a whole resource do is said where its viewset says what is special.
-_SAID_BY: Final = {"create": "make", "update": "change", "destroy": "remove", "retrieve": "show"}
+_SAID_BY: Final = {
+    "create": "make", "update": "change", "destroy": "remove", "retrieve": "show",
+    "list": "show", "replace": "set", "clear": "unset",
+}  # fmt: skip
 _FAULTS: Final = {
     400: "The request cannot be served as it is.",
     401: "No valid API key.",
@@ -42,6 +46,9 @@ _FAULTS: Final = {
     422: "The Idempotency-Key was used for another call.",
     429: "Too many calls.",
 }
+
+
+_KITS: Final = (ResourceViewSet, ReadOnlyViewSet, SingleViewSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,9 @@ class Operation:
     def summary(self) -> str:
         """What it does: the first sentence of the docstring that says so."""
         said = getattr(self.viewset, self.action)
-        if self.action == "list":
+        if self.action == "list" and not issubclass(self.viewset, SingleViewSet):
             return f"List: {_first_sentence(self.viewset)}"
-        if any(said is getattr(base, self.action, None) for base in (ResourceViewSet, ReadOnlyViewSet)):
+        if any(said is getattr(base, self.action, None) for base in _KITS):
             said = getattr(self.viewset, _SAID_BY[self.action])
         return re.sub(r"^(Answer|Return)\b", "Read", _first_sentence(said))
 
@@ -104,7 +111,8 @@ def operations() -> Iterator[Operation]:
 def _body_reader(operation: Operation) -> BaseSerializer[Any] | None:
     """Return the serializer that reads the body, None when there is no body."""
     declared = operation.viewset.bodies.get(operation.action)
-    if declared is None and issubclass(operation.viewset, ResourceViewSet) and operation.action in {"create", "update"}:
+    reading = {"create", "update"} if issubclass(operation.viewset, ResourceViewSet) else {"replace"}
+    if declared is None and issubclass(operation.viewset, _KITS) and operation.action in reading:
         view = operation.viewset(action=operation.action)
         declared = view.get_serializer_class()
     return declared(partial=operation.action == "update") if declared else None
@@ -132,11 +140,13 @@ def _parameters(operation: Operation) -> Iterator[Json]:
     if operation.action == "list":
         if issubclass(operation.viewset, ReadOnlyViewSet):
             yield _query("current_page", {"type": "integer", "minimum": 0, "default": 0}, "Page, counted from 0")
-            size = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE, "default": DEFAULT_SIZE}
-            yield _query("page_size", size, "Rows of a page")
+            size = {"type": "integer", "minimum": 1, "default": DEFAULT_SIZE}
+            yield _query("page_size", size, f"Rows of a page; more than {MAX_SIZE} are not given")
         for name, meaning in operation.viewset.filters.items():
             required = {"required": True} if name in operation.viewset.required_filters else {}
             yield {**_query(name, {"type": "string"}, meaning), **required}
+    for name, meaning in operation.viewset.queries.get(operation.action, {}).items():
+        yield {**_query(name, {"type": "string"}, meaning), "required": True}
     model = getattr(getattr(operation.viewset, "queryset", None), "model", None)
     of_workspace = getattr(model, "workspace_field", None) not in {None, "id"}
     if of_workspace and operation.method in {"get", "delete"} and "workspace_id" not in operation.viewset.filters:
@@ -162,7 +172,7 @@ def _answer(operation: Operation) -> Json:
 
 def _faults(operation: Operation) -> list[int]:
     faults = [400, 401, 403]
-    if operation.groups:
+    if operation.groups or operation.action in operation.viewset.may_miss:
         faults.append(404)
     if operation.is_change:
         faults.append(409)
@@ -211,6 +221,7 @@ def _components() -> Json:
         },
         "schemas": {
             "List": {"type": "object", "properties": {**page, "data": rows}, "required": ["data"]},
+            "Single": {"type": "object"},
             "Records": {"type": "object", "properties": {"records": rows, "total": {"type": "integer"}}},
             "Error": {"type": "object", "example": error_body(404, _FAULTS[404]), "required": ["success", "data"]},
         },

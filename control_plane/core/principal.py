@@ -4,14 +4,14 @@ Services take a principal as `actor`: it names who did it in the audit trail, an
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from rest_framework.request import Request
 
-from control_plane.core.roles import ALLOWED, BY_ADMINS, Standing, Verdict, verdict
-from control_plane.core.scopes import ALL_SCOPES
+from control_plane.core.roles import ALLOWED, BY_ADMINS, MEMBER, Standing, Verdict, verdict
+from control_plane.core.scopes import ALL_SCOPES, OF_KEY_TYPE
 
 ActorKind = Literal["api_key", "user", "system"]
 SYSTEM_NAME: Final = "Gatehouse"
@@ -51,9 +51,26 @@ class Principal:
 
     def allows(self, scope: str, workspace_id: UUID | None = None) -> bool:
         """Return whether the caller has `scope`: in this workspace, or, without one, anywhere."""
+        return scope in self.scopes_in(workspace_id)
+
+    def scopes_in(self, workspace_id: UUID | None) -> frozenset[str]:
+        """Return the scopes that the caller has in a workspace; None: in the organisation as a whole."""
         if workspace_id is not None and self.by_workspace:
-            return scope in self.by_workspace.get(workspace_id, frozenset())
-        return scope in self.scopes
+            return self.by_workspace.get(workspace_id, frozenset())
+        return self.scopes
+
+    def may_give(self, workspace_id: UUID | None) -> frozenset[str]:
+        """Return the scopes that the caller may give to a key or a role in a workspace; None: in the organisation.
+
+        Nobody gives what they could hold and do not: a key with few scopes cannot mint one with more.  What the
+        caller's kind can never hold, such as inference for admin keys, is given freely.
+        """
+        holdable = OF_KEY_TYPE[self.key_type] if self.key_type else ALL_SCOPES
+        return ALL_SCOPES - (holdable - self.scopes_in(workspace_id))
+
+    def narrowed(self, scopes: Collection[str]) -> "Principal":
+        """Return the caller as it is for something that needs one of `scopes`: within the workspaces that allow it."""
+        return replace(self, workspace_ids=self.workspaces_with(scopes)) if self.by_workspace else self
 
     def workspaces_with(self, scopes: Collection[str]) -> frozenset[UUID] | None:
         """Return the workspaces in which the caller has one of `scopes`; None: all of the organisation."""
@@ -65,7 +82,12 @@ class Principal:
         """Return whether the caller may do what `scope` names, and if not, by which rule and who can change it."""
         if self.allows(scope, workspace_id):
             return ALLOWED
-        standing = self.standings.get(workspace_id) or next(iter(self.standings.values()), None)
+        standing = self.standings.get(workspace_id) or self.standings.get(None)
+        if standing is None and workspace_id is None:
+            standing = next(iter(self.standings.values()), None)
+        if standing is None and self.kind == "user":
+            # They stand nowhere there.
+            standing = Standing(MEMBER)
         if standing is None:
             return Verdict(allowed=False, rule=f"the API key lacks the scope {scope}", changed_by=BY_ADMINS)
         return verdict(scope, standing)

@@ -1,31 +1,32 @@
 """What is a resource of the Admin API?  Its viewset says what is special; tenancy, scopes and shapes come from here.
 
-A viewset of any installed app is found by `@resource`, in the app's module `viewsets`.  Every change runs in one
-transaction with the audit row and the outbox row that its service writes, and honours `If-Match` and
+A viewset of any installed app is found by `@resource`, in a module of the app whose name ends in `viewsets`.  Every
+change runs in one transaction with the audit row and the outbox row that its service writes, and honours `If-Match` and
 `Idempotency-Key` (see `changes.py`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any, ClassVar, Final, TypeVar
+from uuid import UUID
 
 from django.apps import apps
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.routers import SimpleRouter
+from rest_framework.routers import Route, SimpleRouter
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from control_plane.core.audit import CURRENT_BODY
 from control_plane.core.changes import serve, version_of
 from control_plane.core.errors import Invalid, Missing
-from control_plane.core.permissions import HasScope
+from control_plane.core.permissions import HasScope, refusal
 from control_plane.core.principal import Principal, principal_of
-from control_plane.core.tenancy import by_id_or_slug, resolve_workspace, visible_to
+from control_plane.core.tenancy import by_id_or_slug, of_workspace, resolve_workspace, visible_to
 
 Json = dict[str, Any]
 ViewSet = TypeVar("ViewSet", bound="type[ScopedViewSet]")
@@ -48,6 +49,15 @@ def filters_of(request: Request) -> dict[str, str]:
     return {name: str(value).replace("\x00", "\ufffd") for name, value in request.query_params.items() if value}
 
 
+def choice_of(query: Mapping[str, str], name: str, allowed: Iterable[str], default: str | None = None) -> str | None:
+    """Return what a query chose among `allowed`; raise Invalid for anything else."""
+    given = query.get(name, default)
+    listed = tuple(allowed)
+    if given is not None and given not in listed:
+        raise Invalid(f"{name} must be one of: {', '.join(listed)}")
+    return given
+
+
 class ScopedViewSet(GenericViewSet[Any]):
     """Isolation and scopes; register a subclass with `@resource`.
 
@@ -56,7 +66,8 @@ class ScopedViewSet(GenericViewSet[Any]):
     relations that callers see as part of a row: a change of them is one of its entity tag too.
 
     The rest is for the API's description (see `openapi.py`): what the query of a list may narrow it by, which
-    serializers read the bodies of further actions, which actions are refused, and the shape of lists.
+    serializers read the bodies of further actions, what the queries of further actions must have, which actions are
+    refused, which may find nothing although their path names nothing, and the shape of lists.
     """
 
     permission_classes = (HasScope,)
@@ -70,7 +81,9 @@ class ScopedViewSet(GenericViewSet[Any]):
     filters: ClassVar[dict[str, str]] = {}
     required_filters: ClassVar[frozenset[str]] = frozenset()
     bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
+    queries: ClassVar[dict[str, dict[str, str]]] = {}
     refused: ClassVar[frozenset[str]] = frozenset()
+    may_miss: ClassVar[frozenset[str]] = frozenset()
     list_shape: ClassVar[str] = "List"
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -82,21 +95,26 @@ class ScopedViewSet(GenericViewSet[Any]):
 
     @property
     def principal(self) -> Principal:
-        """The authenticated caller."""
-        return principal_of(self.request)
+        """The authenticated caller, within the workspaces whose roles allow the action."""
+        principal = principal_of(self.request)
+        return principal.narrowed(self.scopes_of(self.action)) if self.action else principal
 
     def scopes_of(self, action: str) -> frozenset[str]:
         """Return the scopes any of which allows `action`."""
         return frozenset({f"{self.scope}.{(VERBS | self.verbs)[action]}"})
+
+    def demand(self, scope: str, workspace_id: UUID | None = None) -> None:
+        """Raise Denied unless the caller has `scope`, in this workspace when one is given."""
+        if not self.principal.allows(scope, workspace_id):
+            raise refusal(self.principal, {scope}, workspace_id)
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows that the caller may know of, narrowed to the workspace that the query names."""
         needed = self.scopes_of(self.action) if self.action else None
         rows = visible_to(super().get_queryset(), self.principal, needed)
         given = self.request.query_params.get("workspace_id")
-        field: str | None = getattr(rows.model, "workspace_field", None)
-        if given and field and field != "id":
-            rows = rows.filter(**{field: resolve_workspace(self.principal, given).pk})
+        if given and getattr(rows.model, "workspace_field", None) not in {None, "id"}:
+            rows = of_workspace(rows, resolve_workspace(self.principal, given))
         return rows
 
     def get_object(self) -> Any:
@@ -190,6 +208,59 @@ class ResourceViewSet(ReadOnlyViewSet):
         return Response(self.remove(self.get_object()))
 
 
+class OrganisationViewSet(ResourceViewSet):
+    """Rows that belong to the organisation as a whole; a request that puts one into a workspace is refused."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the organisation's, whichever of its workspaces the query names."""
+        if workspace := self.request.query_params.get("workspace_id"):
+            resolve_workspace(self.principal, workspace)
+        return super().get_queryset()
+
+    def checked(self, serializer_class: type[BaseSerializer[Any]], *, partial: bool = False) -> Json:
+        """Return the validated body; raise Invalid for one that would belong to a single workspace."""
+        given = super().checked(serializer_class, partial=partial)
+        if self.body().get("workspace_id"):
+            raise Invalid("workspace_id: this belongs to the organisation as a whole")
+        return given
+
+
+class SingleViewSet(ScopedViewSet, ABC):
+    """What an organisation has one of: read, set, and, where `refused` does not say otherwise, taken away.
+
+    A subclass gives `show` and `set`, which return the whole JSON form, and `serializer_class`.
+    """
+
+    is_single: ClassVar[bool] = True
+    verbs: ClassVar[dict[str, str]] = {"list": "read", "replace": "update", "clear": "update"}
+    refused: ClassVar[frozenset[str]] = frozenset({"clear"})
+    list_shape: ClassVar[str] = "Single"
+
+    @abstractmethod
+    def show(self) -> Json:
+        """Return what is set."""
+
+    @abstractmethod
+    def set(self, given: Json) -> Json:
+        """Set what a validated body says, and return what is set then."""
+
+    def unset(self) -> Json:
+        """Take it away, and return what is set then."""
+        raise Missing
+
+    def list(self, _request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer what is set."""
+        return Response(self.show())
+
+    def replace(self, _request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Set what the body names."""
+        return Response(self.set(self.checked(self.get_serializer_class())))
+
+    def clear(self, _request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Take it away."""
+        return Response(self.unset())
+
+
 _REGISTRY: Final[dict[str, type[ScopedViewSet]]] = {}
 
 
@@ -211,11 +282,12 @@ def resource(path: str, *, scope: str | None = None) -> Callable[[ViewSet], View
 
 
 def discover() -> dict[str, type[ScopedViewSet]]:
-    """Import the `viewsets` of every app of ours and return all resources by path."""
+    """Import the modules of every app of ours whose names end in `viewsets`, and return all resources by path."""
     for config in apps.get_app_configs():
-        name = f"{config.name}.viewsets"
-        if config.name.startswith("control_plane.") and find_spec(name):
-            import_module(name)
+        if config.name.startswith("control_plane."):
+            for found in iter_modules([config.path]):
+                if found.name.endswith("viewsets"):
+                    import_module(f"{config.name}.{found.name}")
     return dict(sorted(_REGISTRY.items()))
 
 
@@ -225,6 +297,12 @@ class _Router(SimpleRouter):
     def __init__(self) -> None:
         super().__init__()
         self.trailing_slash = "/?"
+        first, *rest = self.routes
+        if not isinstance(first, Route):
+            raise TypeError("the first route of a router is that of a list")
+        # Of what there is one of, nothing lies below the path by a name: it is changed where it is read.
+        of_single = {**first.mapping, "put": "replace", "delete": "clear"}
+        self.routes = [first._replace(mapping=of_single), *rest]
 
 
 def build_router() -> SimpleRouter:

@@ -92,16 +92,26 @@ _WITHOUT: Final = "is not part of the role"
 
 
 @dataclass(frozen=True, slots=True)
+class CustomRole:
+    """A role that an organisation made: all that its people may do, whatever is switched."""
+
+    name: str
+    scopes: frozenset[str]
+    own_data_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a person stands: the role in the organisation, the one in a workspace, and which switches were set.
 
     `workspace_role` None: none of that workspace, or it is about the organisation itself.  `switches` holds only what
-    somebody has set; a workspace's own are laid over the organisation's.
+    somebody has set; a workspace's own are laid over the organisation's.  A `custom` role stands in the place of both.
     """
 
     organisation_role: str
     workspace_role: str | None = None
     switches: Mapping[str, bool] = field(default_factory=dict)
+    custom: CustomRole | None = None
 
     def role(self) -> str | None:
         """Return the role whose rules apply."""
@@ -131,6 +141,10 @@ def is_on(name: str, switches: Mapping[str, bool]) -> bool:
 
 def verdict(scope: str, standing: Standing) -> Verdict:
     """Return whether a person of this standing may do what `scope` names, and why not."""
+    if standing.custom is not None:
+        if scope in standing.custom.scopes:
+            return ALLOWED
+        return Verdict(allowed=False, rule=f"{scope} {_WITHOUT} {standing.custom.name}", changed_by=BY_ADMINS)
     role = standing.role()
     if role is None:
         return Verdict(allowed=False, rule="no role in this workspace", changed_by=BY_WORKSPACE_ADMINS)
@@ -153,5 +167,7 @@ def scopes_of(standing: Standing) -> frozenset[str]:
 
 def sees_own_data_only(standing: Standing) -> bool:
     """Return whether a person sees the data of their own keys only."""
+    if standing.custom is not None:
+        return standing.custom.own_data_only
     role = standing.role()
     return any(role == of and not is_on(name, standing.switches) for name, of in OWN_DATA_SWITCHES.items())

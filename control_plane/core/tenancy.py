@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import models
 from django.db.models import Q, QuerySet
 
-from control_plane.core.errors import Invalid
+from control_plane.core.errors import Denied, Invalid
 from control_plane.core.principal import Principal
 from shared.ids import parse_uuid, uuid7
 
@@ -22,10 +22,13 @@ class TenantModel(models.Model):
     """A row of one organisation.
 
     `workspace_field` names the column that holds the row's workspace; None: the row belongs to the organisation as
-    a whole, and callers who reach single workspaces do not see it.
+    a whole, and callers who reach single workspaces do not see it.  `is_shared`: they do see rows without a workspace.
+    `goes_with_workspace` tells the rows that a workspace does not have to be rid of before it is deleted.
     """
 
     workspace_field: ClassVar[str | None] = None
+    is_shared: ClassVar[bool] = False
+    goes_with_workspace: ClassVar[Q | None] = None
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organisation = models.ForeignKey("orgs.Organisation", on_delete=models.PROTECT)
@@ -61,7 +64,20 @@ def visible_to(queryset: QuerySet[Row], principal: Principal, scopes: Collection
     field: str | None = getattr(queryset.model, "workspace_field", None)
     if field is None:
         return rows.none()
-    return rows.filter(**{f"{field}__in": workspaces})
+    return rows.filter(_or_shared(queryset.model, field, Q(**{f"{field}__in": workspaces})))
+
+
+def _or_shared(model: type[models.Model], field: str, condition: Q) -> Q:
+    is_shared: bool = getattr(model, "is_shared", False)
+    return condition | Q(**{f"{field}__isnull": True}) if is_shared else condition
+
+
+def of_workspace(queryset: QuerySet[Row], workspace: Any) -> QuerySet[Row]:
+    """Return the rows of one workspace, with those that are shared by all; every row of what belongs to none."""
+    field: str | None = getattr(queryset.model, "workspace_field", None)
+    if field is None or field == "id":
+        return queryset
+    return queryset.filter(_or_shared(queryset.model, field, Q(**{field: workspace.pk})))
 
 
 def by_id_or_slug(value: str, slug_field: str | None = "slug") -> Q:
@@ -94,3 +110,25 @@ def resolve_workspace(principal: Principal, given: object) -> Any:
         # Another organisation's workspace is answered like a missing one, so that ids cannot be probed.
         raise Invalid("workspace_id: no such workspace")
     return found[0]
+
+
+def refuse_other_organisation(principal: Principal, given: object) -> None:
+    """Raise Invalid when a request names an organisation that is not the caller's own; naming none is fine."""
+    if given is not None and given != "" and parse_uuid(str(given)) != principal.organisation_id:
+        raise Invalid("organisation_id: no such organisation")
+
+
+def resolve_home(principal: Principal, workspace_id: object, organisation_id: object = None) -> Any:
+    """Return the workspace that a new row belongs to; None: it belongs to the organisation as a whole.
+
+    Callers who reach the whole organisation name a workspace or mean all; others mean their own workspace.  Raises
+    Invalid for what is not the caller's, Denied for one workspace's caller who asks for the whole organisation.
+    """
+    refuse_other_organisation(principal, organisation_id)
+    if workspace_id is not None and workspace_id != "":
+        return resolve_workspace(principal, workspace_id)
+    if principal.workspace_ids is None:
+        return None
+    if organisation_id:
+        raise Denied("What belongs to the whole organisation is made with a key of the organisation.")
+    return resolve_workspace(principal, None)

@@ -28,6 +28,7 @@ class AuditLogViewSet(ReadOnlyViewSet):
     queryset = AuditEvent.objects.all()
     slug_field: ClassVar[str | None] = None
     list_shape: ClassVar[str] = "Records"
+    may_miss: ClassVar[frozenset[str]] = frozenset({"list"})
     required_filters: ClassVar[frozenset[str]] = frozenset({"start_time", "end_time", "organisation_id"})
     filters: ClassVar[dict[str, str]] = {
         "start_time": "Earliest time, as ISO 8601",

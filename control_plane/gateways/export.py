@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from control_plane.catalog.prices import price_rows
 from control_plane.gateways.models import GatewayGroup, SealedSecret
-from control_plane.gateways.prices import price_rows
 from shared.schema.rows import GatewayPolicyRow, SecretRow
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from control_plane.catalog.export import export as export_catalog
 from control_plane.catalog.export import export_providers
+from control_plane.catalog.own_prices import export_own_prices
 from control_plane.configs.export import export as export_configs
 from control_plane.core.models import OutboxEvent
 from control_plane.gateways.export import export_secrets, export_shared
@@ -25,7 +26,9 @@ from control_plane.gateways.models import Blob, BundleVersion, GatewayGroup
 from control_plane.gateways.signing import Signers
 from control_plane.keys.export import export as export_keys
 from control_plane.orgs.export import export as export_orgs
+from control_plane.orgs.export import export_token_keys
 from control_plane.orgs.models import Organisation
+from control_plane.policies.export import export as export_policies
 from shared.bundle.codec import encode_section
 from shared.bundle.model import (
     HEAD_LIFETIME_S,
@@ -47,11 +50,16 @@ Exporter = Callable[[Organisation], Iterable[tuple[str, str, msgspec.Struct]]]
 #: Which app's export fills which sections.
 EXPORTERS: Final[tuple[tuple[frozenset[str], Exporter], ...]] = (
     (frozenset({"orgs", "workspaces"}), export_orgs),
+    (frozenset({"token_keys"}), export_token_keys),
     (frozenset({"api_keys"}), export_keys),
+    (frozenset({"rate_policies"}), export_policies),
     (frozenset({"custom_providers"}), export_providers),
     (frozenset({"virtual_keys"}), export_catalog),
+    (frozenset({"integration_prices"}), export_own_prices),
     (frozenset({"configs"}), export_configs),
 )
+#: Sections that change with the day, or with the release, without anybody touching them.
+_OF_THE_DAY: Final = frozenset({"prices", "integration_prices", "gateway"})
 REVOKED_FOR_S: Final = 24 * 3600
 HEAD_CHANNEL: Final = "gatehouse_head"
 KEEP_VERSIONS: Final = 20
@@ -67,7 +75,8 @@ def organisations_of(group: GatewayGroup) -> list[Organisation]:
 
 def _line(row: msgspec.Struct, row_id: str) -> bytes:
     """Return a row's JSON line; its `id` is the section's key, the object's own id goes along as `id` of the row."""
-    fields = msgspec.to_builtins(row)
+    # A set has no order of its own, and the blob of what did not change must stay the same.
+    fields = msgspec.to_builtins(row, order="deterministic")
     return orjson.dumps({**fields, "id": row_id, "uid": fields["id"]}, option=orjson.OPT_SORT_KEYS)
 
 
@@ -77,6 +86,7 @@ class Publisher:
     def __init__(self, signers: Signers, wall: Callable[[], float] = time.time) -> None:
         self._signers = signers
         self._wall = wall
+        self._priced_on = ""
         self.root_version = signers.root.version
 
     # what changed
@@ -116,6 +126,19 @@ class Publisher:
         for group in new:
             self.render(group, set(SECTIONS))
         return len(new)
+
+    def publish_prices(self) -> int:
+        """Publish prices for groups whose gateways have older ones: once at the start, and once each day (UTC).
+
+        A release brings another price list, and what holds from today on was said long ago.
+        """
+        today = time.strftime("%Y-%m-%d", time.gmtime(self._wall()))
+        if today == self._priced_on:
+            return 0
+        groups = [group for group in self._groups() if group.seq]
+        published = sum(self.render(group, set(_OF_THE_DAY)) is not None for group in groups)
+        self._priced_on = today
+        return published
 
     def publish_under_root(self) -> int:
         """Publish anew for groups whose revision the root no longer vouches for; return how many.

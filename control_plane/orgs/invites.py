@@ -23,11 +23,13 @@ from control_plane.core.errors import Conflict, Invalid
 from control_plane.core.fields import iso
 from control_plane.core.mail import post
 from control_plane.core.principal import Principal
+from control_plane.core.roles import MEMBER
 from control_plane.core.showing import shown_once
 from control_plane.core.tenancy import by_id_or_slug, visible_to
 from control_plane.orgs.models import DepartedMember, Invite, Membership, Workspace, WorkspaceMembership
 from control_plane.orgs.people import refuse_role
-from control_plane.orgs.services import add_member, add_workspace_user
+from control_plane.orgs.roles import WORKSPACE, find_role
+from control_plane.orgs.services import add_member, join_workspace, refuse_role_in
 from control_plane.orgs.trail import person
 from shared.redact import Secret
 
@@ -88,6 +90,7 @@ def _resolved(actor: Principal, wanted: Iterable[Mapping[str, Any]]) -> list[Jso
         workspace = rows.filter(by_id_or_slug(str(each["id"]))).first()
         if workspace is None:
             raise Invalid(f"workspaces: no such workspace: {str(each['id'])[:80]}")
+        refuse_role_in(actor, workspace, each["role"])
         found[str(workspace.pk)] = {"id": str(workspace.pk), "role": each["role"]}
     return list(found.values())
 
@@ -237,5 +240,14 @@ def _join(actor: Principal, invite: Invite, user: User) -> list[Workspace]:
     found = list(Workspace.objects.filter(organisation_id=invite.organisation_id, pk__in=roles))
     for workspace in found:
         if not WorkspaceMembership.objects.filter(workspace=workspace, user=user).exists():
-            add_workspace_user(actor, workspace, user.pk, roles[str(workspace.pk)])
+            join_workspace(actor, workspace, user.pk, _role_still_there(workspace, roles[str(workspace.pk)]))
     return found
+
+
+def _role_still_there(workspace: Workspace, named: str) -> str:
+    """Return the role that an invite names, or the least one when that was deleted since: nobody is left outside."""
+    try:
+        find_role(workspace.organisation_id, WORKSPACE, named)
+    except Invalid:
+        return MEMBER
+    return named

@@ -15,6 +15,7 @@ from shared.ids import make_slug, uuid7
 ORGANISATION_ROLES = (("owner", "Owner"), ("admin", "Admin"), ("member", "Member"))
 WORKSPACE_ROLES = (("admin", "Admin"), ("manager", "Manager"), ("member", "Member"))
 INVITED_ROLES = ORGANISATION_ROLES[1:]
+ROLE_LEVELS = (("organisation", "Organisation"), ("workspace", "Workspace"))
 TOKEN_AUTH_METHODS = (
     ("client_secret_basic", "Secret in the Authorization header"),
     ("client_secret_post", "Secret in the form"),
@@ -31,7 +32,7 @@ def workspace_slug() -> str:
 class Organisation(models.Model):
     """A tenant.  `block_inline` is saved-only mode: requests may name saved configs and providers only.
 
-    `access` holds the switches of `core/roles.py` that somebody has set.
+    `access` holds the switches of `core/roles.py` that somebody has set, `defaults` the guardrails of every request.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -39,6 +40,7 @@ class Organisation(models.Model):
     slug = models.SlugField(max_length=255, unique=True)
     block_inline = models.BooleanField(default=True)
     access = models.JSONField(default=dict)
+    defaults = models.JSONField(default=dict)
     status = models.CharField(max_length=20, default="active")
     created_at = models.DateTimeField(auto_now_add=True)
     last_updated_at = models.DateTimeField(auto_now=True)
@@ -53,7 +55,8 @@ class Organisation(models.Model):
 class Workspace(TenantModel):
     """A team's share of an organisation; `payload_policy` says what becomes of request and answer bodies.
 
-    `access` holds switches that win over the organisation's.
+    `access` holds switches that win over the organisation's.  Where it is excluded, the organisation's default
+    guardrails do not hold.
     """
 
     workspace_field: ClassVar[str | None] = "id"
@@ -67,6 +70,8 @@ class Workspace(TenantModel):
     defaults = models.JSONField(default=dict)
     usage_limits = models.JSONField(null=True)
     rate_limits = models.JSONField(default=list)
+    excludes_input_guardrails = models.BooleanField(default=False)
+    excludes_output_guardrails = models.BooleanField(default=False)
 
     class Meta:
         ordering = ("id",)
@@ -82,12 +87,34 @@ class Workspace(TenantModel):
         return self.name
 
 
+class Role(TenantModel):
+    """A role that an organisation made; `level` says whether it is one of the organisation or of workspaces.
+
+    `own_data_only`: its people see the data of their own keys only.
+    """
+
+    slug = models.SlugField(max_length=255)
+    name = models.CharField(max_length=255)
+    description = models.TextField(blank=True)
+    level = models.CharField(max_length=20, choices=ROLE_LEVELS)
+    scopes = ArrayField(models.CharField(max_length=80), default=list)
+    own_data_only = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("organisation", "slug"), name="role_slug_unique"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Membership(models.Model):
-    """A user's role in an organisation."""
+    """A user's role in an organisation; a custom one goes with the word `member`."""
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=ORGANISATION_ROLES)
+    custom_role = models.ForeignKey(Role, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -97,13 +124,19 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.user_id} in {self.organisation_id}: {self.role}"
 
+    @property
+    def role_name(self) -> str:
+        """What people and the API call the role."""
+        return self.custom_role.slug if self.custom_role else self.role
+
 
 class WorkspaceMembership(models.Model):
-    """A user's role in a workspace of an organisation that they belong to."""
+    """A user's role in a workspace of an organisation that they belong to; a custom one goes with the word `member`."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workspace_memberships")
     role = models.CharField(max_length=20, choices=WORKSPACE_ROLES, default="member")
+    custom_role = models.ForeignKey(Role, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     last_updated_at = models.DateTimeField(auto_now=True)
 
@@ -113,6 +146,11 @@ class WorkspaceMembership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.workspace_id}: {self.role}"
+
+    @property
+    def role_name(self) -> str:
+        """What people and the API call the role."""
+        return self.custom_role.slug if self.custom_role else self.role
 
 
 class DepartedMember(models.Model):
@@ -239,3 +277,21 @@ class ExternalIdentity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} at {self.issuer}"
+
+
+class TokenKeys(TenantModel):
+    """The public keys that sign tokens (JWT) in the place of API keys; `keys` is a list of `{kid, n, e}`.
+
+    `uri`: where they are published and read again; `fault`: why that did not work the last time.
+    """
+
+    uri = models.CharField(max_length=2048, blank=True)
+    keys = models.JSONField(default=list)
+    fetched_at = models.DateTimeField(null=True)
+    fault = models.TextField(blank=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("organisation",), name="token_keys_unique"),)
+
+    def __str__(self) -> str:
+        return f"token keys of {self.organisation_id}"

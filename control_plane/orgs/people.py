@@ -17,6 +17,7 @@ from control_plane.core.fields import iso
 from control_plane.core.principal import Principal
 from control_plane.core.scopes import OF_KEY_TYPE
 from control_plane.orgs.models import DepartedMember, Membership, Organisation, WorkspaceMembership
+from control_plane.orgs.roles import ORGANISATION, find_role, refuse_beyond
 
 Json = dict[str, Any]
 
@@ -27,17 +28,17 @@ member_removed: Final = Signal()
 def user_json(membership: Membership) -> Json:
     """Return a person of an organisation as the API shows them."""
     user = membership.user
-    joined = WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id)
+    joined = [each.workspace for each in user.workspace_memberships.all()]
     return {
         "object": "user",
         "id": str(user.pk),
         "first_name": user.first_name,
         "last_name": user.last_name,
-        "role": membership.role,
+        "role": membership.role_name,
         "email": user.email,
         "created_at": iso(membership.created_at),
         "last_updated_at": iso(user.last_updated_at),
-        "workspace_ids": [str(each) for each in joined.values_list("workspace_id", flat=True)],
+        "workspace_ids": [str(each.pk) for each in joined if each.organisation_id == membership.organisation_id],
     }
 
 
@@ -83,7 +84,7 @@ def _refuse_for_owners(actor: Principal, membership: Membership) -> None:
 def _locked(membership: Membership) -> Membership:
     """Return the row as it is now; the organisation is locked, so that two cannot remove each other's last owner."""
     Organisation.objects.select_for_update().get(pk=membership.organisation_id)
-    found = Membership.objects.select_related("user").filter(pk=membership.pk).first()
+    found = Membership.objects.select_related("user", "custom_role").filter(pk=membership.pk).first()
     if found is None:
         raise Missing
     return found
@@ -91,18 +92,22 @@ def _locked(membership: Membership) -> Membership:
 
 @transaction.atomic
 def change_role(actor: Principal, membership: Membership, role: str) -> Membership:
-    """Give a person another role in the organisation.
+    """Give a person another role in the organisation, built in or custom.
 
-    Raises Denied when the actor may not give that role or change that person, Invalid for the last owner.
+    Raises Denied when the actor may not give that role or change that person, Invalid for the last owner, or when there
+    is no such role.
     """
     membership = _locked(membership)
-    if role == membership.role:
+    word, custom_role = find_role(membership.organisation_id, ORGANISATION, role)
+    if (word, custom_role) == (membership.role, membership.custom_role):
         return membership
-    refuse_role(actor, role)
+    refuse_role(actor, word)
+    if custom_role is not None:
+        refuse_beyond(actor, frozenset(custom_role.scopes), None)
     _refuse_for_owners(actor, membership)
     before = user_json(membership)
-    membership.role = role
-    membership.save(update_fields=["role"])
+    membership.role, membership.custom_role = word, custom_role
+    membership.save(update_fields=["role", "custom_role"])
     audit.record(actor, "update", membership.user, before=before, after=user_json(membership))
     return membership
 

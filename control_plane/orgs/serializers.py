@@ -1,14 +1,15 @@
 """Workspaces and their members as the Admin API reads and writes them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from control_plane.core.fields import MetadataField, RateLimitsField, UsageLimitsField, iso
+from control_plane.core.fields import MetadataField, RateLimitsField, SlugField, UsageLimitsField, iso
+from control_plane.core.roles import ALL_SWITCHES
 from control_plane.orgs.models import (
     INVITED_ROLES,
     PAYLOAD_POLICIES,
-    WORKSPACE_ROLES,
+    ROLE_LEVELS,
     Membership,
     Workspace,
     WorkspaceMembership,
@@ -17,13 +18,64 @@ from control_plane.orgs.models import (
 Json = dict[str, Any]
 
 
+def _guardrails() -> Any:
+    return serializers.ListField(child=serializers.CharField(max_length=255), required=False, max_length=100)
+
+
+class OrganisationSerializer(serializers.Serializer[Any]):
+    """A request to change the organisation; what is not named stays."""
+
+    name = serializers.CharField(max_length=255, required=False)
+    block_inline = serializers.BooleanField(required=False)
+
+
+class AccessSerializer(serializers.Serializer[Any]):
+    """Describes the switches of an organisation; `access.checked` reads them."""
+
+    may_unset: ClassVar[bool] = False
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return a field for each switch."""
+        return {
+            name: serializers.BooleanField(required=False, allow_null=self.may_unset) for name in sorted(ALL_SWITCHES)
+        }
+
+
+class OwnAccessSerializer(AccessSerializer):
+    """Describes the switches of a workspace: null takes one back."""
+
+    may_unset: ClassVar[bool] = True
+
+
 class DefaultsSerializer(serializers.Serializer[Any]):
     """What requests of the workspace carry unless they say otherwise."""
 
     metadata = MetadataField(required=False)
-    input_guardrails = serializers.ListField(child=serializers.CharField(max_length=255), required=False)
-    output_guardrails = serializers.ListField(child=serializers.CharField(max_length=255), required=False)
+    input_guardrails = _guardrails()
+    output_guardrails = _guardrails()
     user_api_key_config = serializers.CharField(max_length=255, required=False, allow_null=True)
+
+
+class OrganisationDefaultsSerializer(serializers.Serializer[Any]):
+    """Guardrails of every request of the organisation, by slug or UUID."""
+
+    input_guardrails = _guardrails()
+    output_guardrails = _guardrails()
+
+
+class ExclusionSerializer(serializers.Serializer[Any]):
+    """A workspace, by slug or UUID, and whether the organisation's guardrails leave it alone."""
+
+    workspace_id = serializers.CharField(max_length=255)
+    excluded = serializers.BooleanField()
+
+
+class ExclusionsSerializer(serializers.Serializer[Any]):
+    """A request to exclude workspaces, or no longer; `override_existing`: those that it leaves out no longer too."""
+
+    organisation_id = serializers.UUIDField(required=False, allow_null=True)
+    workspaces = serializers.ListField(child=ExclusionSerializer(), max_length=1000)
+    override_existing = serializers.BooleanField(default=False)
 
 
 class WorkspaceSerializer(serializers.Serializer[Any]):
@@ -42,7 +94,7 @@ class WorkspaceUserSerializer(serializers.Serializer[Any]):
     """One user and their role."""
 
     id = serializers.UUIDField()
-    role = serializers.ChoiceField(choices=WORKSPACE_ROLES, default="member")
+    role = serializers.CharField(max_length=255, default="member")
 
 
 class WorkspaceUsersSerializer(serializers.Serializer[Any]):
@@ -52,22 +104,39 @@ class WorkspaceUsersSerializer(serializers.Serializer[Any]):
 
 
 class WorkspaceRoleSerializer(serializers.Serializer[Any]):
-    """A request to give a user of a workspace another role."""
+    """A request to give a user of a workspace another role, built in or custom."""
 
-    role = serializers.ChoiceField(choices=WORKSPACE_ROLES)
+    role = serializers.CharField(max_length=255)
 
 
 class UserRoleSerializer(serializers.Serializer[Any]):
-    """A request to give a person another role in the organisation."""
+    """A request to give a person another role in the organisation: built in, but not owner, or custom."""
 
-    role = serializers.ChoiceField(choices=INVITED_ROLES)
+    role = serializers.CharField(max_length=255)
+
+    def validate_role(self, value: str) -> str:
+        """Refuse to make an owner here: a person does that, on a page."""
+        if value == "owner":
+            raise serializers.ValidationError("must be admin, member or a custom role")
+        return value
+
+
+class RoleSerializer(serializers.Serializer[Any]):
+    """A request to make or change a custom role; its level and slug stay."""
+
+    name = serializers.CharField(max_length=255)
+    slug = SlugField()
+    description = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
+    level = serializers.ChoiceField(choices=ROLE_LEVELS)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=80), max_length=300)
+    own_data_only = serializers.BooleanField(required=False)
 
 
 class InvitedWorkspaceSerializer(serializers.Serializer[Any]):
     """A workspace that the invited person joins, by UUID or slug."""
 
     id = serializers.CharField(max_length=255)
-    role = serializers.ChoiceField(choices=WORKSPACE_ROLES)
+    role = serializers.CharField(max_length=255)
 
 
 class KeyDetailsSerializer(serializers.Serializer[Any]):
@@ -114,7 +183,7 @@ def member_json(member: WorkspaceMembership, org_role: str) -> Json:
         "last_name": member.user.last_name,
         "email": member.user.email,
         "org_role": org_role,
-        "role": member.role,
+        "role": member.role_name,
         "status": "active",
         "workspace_id": str(member.workspace_id),
         "scopes": [],
@@ -126,8 +195,9 @@ def member_json(member: WorkspaceMembership, org_role: str) -> Json:
 
 def members_json(workspace: Workspace) -> list[Json]:
     """Return all users of a workspace as the API shows them."""
-    roles = dict(Membership.objects.filter(organisation_id=workspace.organisation_id).values_list("user_id", "role"))
+    members = Membership.objects.select_related("custom_role").filter(organisation_id=workspace.organisation_id)
+    roles = {member.user_id: member.role_name for member in members}
     return [
         member_json(member, roles.get(member.user_id, "member"))
-        for member in workspace.memberships.select_related("user")
+        for member in workspace.memberships.select_related("user", "custom_role")
     ]

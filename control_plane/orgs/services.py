@@ -1,10 +1,11 @@
 """Changes of organisations, workspaces and memberships; each with its audit row and outbox row."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import models, transaction
+from django.dispatch import Signal
 
 from control_plane.accounts.models import User
 from control_plane.core import audit
@@ -13,12 +14,18 @@ from control_plane.core.fields import slug_of
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal, system_actor
 from control_plane.core.roles import MEMBER, Standing, scopes_of, sees_own_data_only
+from control_plane.core.scopes import ALL_SCOPES
+from control_plane.orgs.defaults import checked_defaults
 from control_plane.orgs.models import Membership, Organisation, Workspace, WorkspaceMembership
+from control_plane.orgs.roles import WORKSPACE, custom, find_role, refuse_beyond
 from control_plane.orgs.serializers import member_json, workspace_json
 from shared.ids import make_slug
 
 DEFAULT_WORKSPACE_NAME: Final = "Shared Team Workspace"
+_OF_ORGANISATION: Final = ("name", "block_inline")
 _FIELDS: Final = ("name", "payload_policy", "usage_limits")
+#: Sent with `actor` and `workspace`, inside the transaction that makes it.
+workspace_made: Final = Signal()
 
 
 @transaction.atomic
@@ -38,13 +45,17 @@ def create_organisation(name: str, *, block_inline: bool) -> tuple[Organisation,
 
 
 @transaction.atomic
-def set_block_inline(actor: Principal, organisation: Organisation, *, block_inline: bool) -> None:
-    """Turn saved-only mode on or off."""
-    before = {"block_inline": organisation.block_inline}
-    organisation.block_inline = block_inline
+def update_organisation(actor: Principal, given: Mapping[str, Any]) -> Organisation:
+    """Change what `given` names of the actor's organisation: `name`, or `block_inline`, its saved-only mode."""
+    organisation = Organisation.objects.select_for_update().get(pk=actor.organisation_id)
+    before = {name: getattr(organisation, name) for name in _OF_ORGANISATION}
+    for name in _OF_ORGANISATION:
+        setattr(organisation, name, given.get(name, before[name]))
     organisation.save()
-    audit.record(actor, "update", organisation, before=before, after={"block_inline": block_inline})
+    after = {name: getattr(organisation, name) for name in _OF_ORGANISATION}
+    audit.record(actor, "update", organisation, before=before, after=after)
     touch(organisation, ["orgs"])
+    return organisation
 
 
 @transaction.atomic
@@ -54,7 +65,7 @@ def create_workspace(
     """Make a workspace of the actor's organisation, with `users` as members of it.
 
     `fields` are `description`, `defaults`, `payload_policy`, `usage_limits`, `rate_limits`.  Raises Invalid when a
-    user does not belong to the organisation.
+    user does not belong to the organisation, or a default is not found.
     """
     workspace = Workspace(organisation_id=actor.organisation_id, is_default=is_default)
     _assign(workspace, {"name": name, **fields})
@@ -62,6 +73,7 @@ def create_workspace(
     for user_id in users:
         add_workspace_user(actor, workspace, user_id, "member")
     audit.record(actor, "create", workspace, after=workspace_json(workspace))
+    workspace_made.send(sender=Workspace, actor=actor, workspace=workspace)
     touch(workspace.organisation_id, ["workspaces"])
     return workspace
 
@@ -76,7 +88,7 @@ def _assign(workspace: Workspace, given: Mapping[str, Any]) -> None:
     if "rate_limits" in given:
         workspace.rate_limits = given["rate_limits"] or []
     if "defaults" in given:
-        workspace.defaults = dict(given["defaults"] or {})
+        workspace.defaults = checked_defaults(workspace, given["defaults"])
 
 
 @transaction.atomic
@@ -90,16 +102,20 @@ def update_workspace(actor: Principal, workspace: Workspace, given: Mapping[str,
     return workspace
 
 
-def resources_of(workspace: Workspace) -> dict[str, int]:
-    """Return how many rows of each kind keep the workspace from being deleted; kinds without any are left out."""
-    counts = {}
+def _held_by(workspace: Workspace) -> Iterator[tuple[models.QuerySet[Any], models.QuerySet[Any]]]:
+    """Yield, for each kind of resource, the rows that keep the workspace, and those that go with it."""
     for relation in Workspace._meta.get_fields(include_hidden=True):  # noqa: SLF001 -- Django's documented API
         if isinstance(relation, models.ManyToOneRel) and relation.on_delete is models.PROTECT:
             model: Any = relation.related_model
-            count = model.objects.filter(**{relation.field.name: workspace}).count()
-            if count:
-                counts[str(model._meta.verbose_name_plural)] = count  # noqa: SLF001 -- Django's documented API
-    return counts
+            rows = model.objects.filter(**{relation.field.name: workspace})
+            going: models.Q | None = getattr(model, "goes_with_workspace", None)
+            yield (rows, rows.none()) if going is None else (rows.exclude(going), rows.filter(going))
+
+
+def resources_of(workspace: Workspace) -> dict[str, int]:
+    """Return how many rows of each kind keep the workspace from being deleted; kinds without any are left out."""
+    counts = {str(rows.model._meta.verbose_name_plural): rows.count() for rows, _ in _held_by(workspace)}  # noqa: SLF001 -- Django's documented API
+    return {kind: count for kind, count in counts.items() if count}
 
 
 @transaction.atomic
@@ -111,6 +127,10 @@ def delete_workspace(actor: Principal, workspace: Workspace) -> None:
     if left:
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
         raise Conflict(f"The workspace still has resources: {listed}. Delete them first.")
+    for _, going in _held_by(workspace):
+        for row in going:
+            audit.record(actor, "delete", row, before={"name": str(row), "reason": "its workspace was deleted"})
+        going.delete()
     audit.record(actor, "delete", workspace, before=workspace_json(workspace))
     organisation_id = workspace.organisation_id
     workspace.delete()
@@ -127,19 +147,36 @@ def add_member(actor: Principal, user: User, role: str) -> Membership:
     return membership
 
 
+def refuse_role_in(actor: Principal, workspace: Workspace, named: str) -> None:
+    """Raise Denied for a role that may do more than the actor in a workspace, Invalid when there is no such role."""
+    word, custom_role = find_role(workspace.organisation_id, WORKSPACE, named)
+    if custom_role is not None or word != MEMBER:
+        refuse_beyond(actor, scopes_of(Standing(MEMBER, word, custom=custom(custom_role))), workspace.pk)
+
+
 @transaction.atomic
 def add_workspace_user(actor: Principal, workspace: Workspace, user_id: UUID, role: str) -> WorkspaceMembership:
-    """Let a member of the organisation join a workspace, or give them another role in it.
+    """Let a member of the organisation join a workspace, or give them another role in it, built in or custom.
 
-    Raises Invalid when the user does not belong to the organisation.
+    Raises Invalid when the user does not belong to the organisation, or there is no such role, Denied for a role that
+    may do more than the actor.
     """
-    membership = Membership.objects.filter(organisation_id=workspace.organisation_id, user_id=user_id).first()
+    refuse_role_in(actor, workspace, role)
+    return join_workspace(actor, workspace, user_id, role)
+
+
+@transaction.atomic
+def join_workspace(actor: Principal, workspace: Workspace, user_id: UUID, role: str) -> WorkspaceMembership:
+    """Do what `add_workspace_user` does for somebody who was let in before, when that was checked."""
+    members = Membership.objects.select_related("custom_role").filter(organisation_id=workspace.organisation_id)
+    membership = members.filter(user_id=user_id).first()
     if membership is None:
         raise Invalid(f"users: {user_id} is no member of the organisation")
+    word, custom_role = find_role(workspace.organisation_id, WORKSPACE, role)
     member, made = WorkspaceMembership.objects.update_or_create(
-        workspace=workspace, user_id=user_id, defaults={"role": role}
+        workspace=workspace, user_id=user_id, defaults={"role": word, "custom_role": custom_role}
     )
-    audit.record(actor, "create" if made else "update", member, after=member_json(member, membership.role))
+    audit.record(actor, "create" if made else "update", member, after=member_json(member, membership.role_name))
     return member
 
 
@@ -159,7 +196,7 @@ def principal_of_user(user: User, organisation_id: UUID | None = None) -> Princi
     memberships = Membership.objects.filter(user=user, organisation__status="active").order_by("created_at", "pk")
     if organisation_id is not None:
         memberships = memberships.filter(organisation_id=organisation_id)
-    membership = memberships.select_related("organisation").first()
+    membership = memberships.select_related("organisation", "custom_role").first()
     if membership is None or not user.is_active:
         return None
     standings = _standings(membership)
@@ -181,13 +218,32 @@ def principal_of_user(user: User, organisation_id: UUID | None = None) -> Princi
     )
 
 
+def permissions_of(user: User, organisation_id: UUID, workspace_id: UUID | None) -> list[dict[str, Any]]:
+    """Return, for every scope, whether a person has it in a workspace (None: anywhere), else by which rule not."""
+    principal = principal_of_user(user, organisation_id)
+    if principal is None:
+        return []
+    verdicts = {scope: principal.why_not(scope, workspace_id) for scope in sorted(ALL_SCOPES)}
+    return [
+        {
+            "scope": scope,
+            "allowed": verdict.allowed,
+            "rule": verdict.rule or None,
+            "changed_by": verdict.changed_by or None,
+        }
+        for scope, verdict in verdicts.items()
+    ]
+
+
 def _standings(membership: Membership) -> dict[UUID | None, Standing]:
-    """Return where a person stands, by workspace; None: in the organisation as a whole, for owners and admins."""
+    """Return where a person stands, by workspace; None: in the organisation as a whole, for all but plain members."""
     switches = membership.organisation.access
-    if membership.role != MEMBER:
-        return {None: Standing(membership.role, None, switches)}
-    joined = WorkspaceMembership.objects.filter(
+    if membership.role != MEMBER or membership.custom_role is not None:
+        return {None: Standing(membership.role, None, switches, custom(membership.custom_role))}
+    joined = WorkspaceMembership.objects.select_related("custom_role", "workspace").filter(
         user_id=membership.user_id, workspace__organisation_id=membership.organisation_id
     )
-    rows = joined.values_list("workspace_id", "role", "workspace__access")
-    return {each: Standing(MEMBER, role, {**switches, **access}) for each, role, access in rows}
+    return {
+        each.workspace_id: Standing(MEMBER, each.role, {**switches, **each.workspace.access}, custom(each.custom_role))
+        for each in joined
+    }

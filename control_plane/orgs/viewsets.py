@@ -13,11 +13,18 @@ from rest_framework.serializers import BaseSerializer
 
 from control_plane.core.errors import Missing
 from control_plane.core.resources import Json, ReadOnlyViewSet, ResourceViewSet, ScopedViewSet, filters_of, resource
-from control_plane.core.tenancy import by_id_or_slug, visible_to
-from control_plane.orgs import access, invites, people, services
+from control_plane.core.tenancy import by_id_or_slug, refuse_other_organisation, resolve_workspace, visible_to
+from control_plane.orgs import access, exclusions, invites, people, services
+from control_plane.orgs.defaults import organisation_defaults, set_organisation_defaults
 from control_plane.orgs.models import Invite, Membership, Organisation, Workspace, WorkspaceMembership
+from control_plane.orgs.roles import named_role
 from control_plane.orgs.serializers import (
+    AccessSerializer,
+    ExclusionsSerializer,
     InviteSerializer,
+    OrganisationDefaultsSerializer,
+    OrganisationSerializer,
+    OwnAccessSerializer,
     UserRoleSerializer,
     WorkspaceRoleSerializer,
     WorkspaceSerializer,
@@ -59,7 +66,7 @@ class WorkspaceViewSet(ResourceViewSet):
     def make(self, given: Json) -> Json:
         """Make a workspace."""
         workspace = services.create_workspace(self.principal, **given)
-        users = [{"id": str(member.user_id), "role": member.role} for member in workspace.memberships.all()]
+        users = [{"id": str(member.user_id), "role": member.role_name} for member in workspace.memberships.all()]
         return {**workspace_json(workspace), "users": users}
 
     def change(self, row: Workspace, given: Json) -> Json:
@@ -83,8 +90,9 @@ class WorkspaceUserViewSet(ResourceViewSet):
     @cached_property
     def roles(self) -> dict[UUID, str]:
         """The role of each user in the organisation; a viewset lives for one request."""
-        members = Membership.objects.filter(organisation_id=self.principal.organisation_id)
-        return dict(members.values_list("user_id", "role"))
+        members = Membership.objects.select_related("custom_role")
+        rows = members.filter(organisation_id=self.principal.organisation_id)
+        return {row.user_id: row.role_name for row in rows}
 
     def workspace(self) -> Workspace:
         """Return the workspace that the path names; raise Missing when the caller does not reach it."""
@@ -96,10 +104,10 @@ class WorkspaceUserViewSet(ResourceViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the users of the workspace, narrowed by `role` and `email`."""
-        rows = WorkspaceMembership.objects.select_related("user").filter(workspace=self.workspace())
+        rows = WorkspaceMembership.objects.select_related("user", "custom_role").filter(workspace=self.workspace())
         query = filters_of(self.request)
         if "role" in query:
-            rows = rows.filter(role=query["role"])
+            rows = rows.filter(named_role(query["role"]))
         if "email" in query:
             rows = rows.filter(user__email=query["email"].lower())
         return rows
@@ -129,7 +137,7 @@ class WorkspaceUserViewSet(ResourceViewSet):
 
     def change(self, row: WorkspaceMembership, given: Json) -> Json:
         """Give a user another role."""
-        role = given.get("role", row.role)
+        role = given.get("role", row.role_name)
         return self.show(services.add_workspace_user(self.principal, self.workspace(), row.user_id, role))
 
     def remove(self, row: WorkspaceMembership) -> Json:
@@ -143,15 +151,17 @@ class UserViewSet(ReadOnlyViewSet):
     """People of the organisation; they come by invites or single sign-on."""
 
     queryset = Membership.objects.select_related("user")
+    verbs: ClassVar[dict[str, str]] = {"permissions": "read"}
     bodies: ClassVar[dict[str, Any]] = {"update": UserRoleSerializer}
     filters: ClassVar[dict[str, str]] = {"role": "Role in the organisation", "email": "Whole address"}
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the people, narrowed by `role` and `email`."""
-        rows = visible_to(Membership.objects.select_related("user"), self.principal)
+        people_of = Membership.objects.select_related("user", "custom_role")
+        rows = visible_to(people_of.prefetch_related("user__workspace_memberships__workspace"), self.principal)
         query = filters_of(self.request)
         if "role" in query:
-            rows = rows.filter(role=query["role"])
+            rows = rows.filter(named_role(query["role"]))
         if "email" in query:
             rows = rows.filter(user__email=query["email"].lower())
         return rows
@@ -173,6 +183,15 @@ class UserViewSet(ReadOnlyViewSet):
         row = self.get_object()
         people.change_role(self.principal, row, self.checked(UserRoleSerializer)["role"])
         return Response({})
+
+    @action(detail=True, methods=["get"])
+    def permissions(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        """Answer what a person may do, in the workspace that `workspace_id` names or at all, and if not, why not."""
+        row = self.get_object()
+        named = request.query_params.get("workspace_id")
+        workspace = resolve_workspace(self.principal, named).pk if named else None
+        told = services.permissions_of(row.user, row.organisation_id, workspace)
+        return Response({"object": "list", "total": len(told), "data": told})
 
     def destroy(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Remove a person; their API keys and sessions end."""
@@ -246,19 +265,37 @@ class InviteViewSet(ReadOnlyViewSet):
         return Response({"inviteLink": invites.resend_invite(self.principal, self.get_object()).link()})
 
 
+def organisation_json(row: Organisation) -> Json:
+    """Return the organisation as the API shows it."""
+    told = {"id": str(row.pk), "name": row.name, "slug": row.slug, "status": row.status, "object": "organisation"}
+    return {**told, "block_inline": row.block_inline, "access": access.shown(row.access)}
+
+
 @resource("admin/organisation", scope="organisation_settings")
 class OrganisationAccessViewSet(ScopedViewSet):
     """The organisation that the key belongs to, and its switches."""
 
     queryset = Organisation.objects.none()
     is_single = True
-    verbs: ClassVar[dict[str, str]] = {"list": "read", "access": "read", "set_access": "update"}
+    verbs: ClassVar[dict[str, str]] = {
+        "list": "read", "replace": "update", "access": "read", "set_access": "update", "defaults": "read",
+        "set_defaults": "update",
+    }  # fmt: skip
+    bodies: ClassVar[dict[str, Any]] = {
+        "replace": OrganisationSerializer,
+        "set_access": AccessSerializer,
+        "set_defaults": OrganisationDefaultsSerializer,
+    }
+    list_shape: ClassVar[str] = "Single"
 
     def list(self, _request: Request) -> Response:
         """Answer the organisation: a key belongs to one."""
-        row = self._row()
-        told = {"id": str(row.pk), "name": row.name, "slug": row.slug, "status": row.status, "object": "organisation"}
-        return Response({**told, "block_inline": row.block_inline, "access": access.shown(row.access)})
+        return Response(organisation_json(self._row()))
+
+    def replace(self, _request: Request) -> Response:
+        """Change the organisation's name, or its saved-only mode."""
+        given = self.checked(OrganisationSerializer)
+        return Response(organisation_json(services.update_organisation(self.principal, given)))
 
     @action(detail=False, methods=["get"])
     def access(self, _request: Request) -> Response:
@@ -271,6 +308,17 @@ class OrganisationAccessViewSet(ScopedViewSet):
         given = access.checked(self.body(), may_unset=False)
         return Response(access.shown(access.set_access(self.principal, self._row(), given)))
 
+    @action(detail=False, methods=["get"])
+    def defaults(self, _request: Request) -> Response:
+        """Answer the guardrails of every request."""
+        return Response(organisation_defaults(self._row()))
+
+    @defaults.mapping.put
+    def set_defaults(self, _request: Request) -> Response:
+        """Set those lists of default guardrails that the body names."""
+        given = self.checked(OrganisationDefaultsSerializer)
+        return Response(organisation_defaults(set_organisation_defaults(self.principal, given)))
+
     def _row(self) -> Organisation:
         return Organisation.objects.get(pk=self.principal.organisation_id)
 
@@ -281,6 +329,7 @@ class WorkspaceAccessViewSet(ScopedViewSet):
 
     queryset = Workspace.objects.all()
     verbs: ClassVar[dict[str, str]] = {"access": "read", "set_access": "update"}
+    bodies: ClassVar[dict[str, Any]] = {"set_access": OwnAccessSerializer}
 
     @action(detail=False, methods=["get"])
     def access(self, _request: Request, **_kwargs: str) -> Response:
@@ -302,3 +351,45 @@ class WorkspaceAccessViewSet(ScopedViewSet):
         if row is None:
             raise Missing
         return row
+
+
+@resource("workspace-exclusions", scope="organisation_exclusions")
+class ExclusionViewSet(ScopedViewSet):
+    """Workspaces in which the organisation's default guardrails do not hold."""
+
+    queryset = Workspace.objects.all()
+    is_single = True
+    verbs: ClassVar[dict[str, str]] = {
+        "of_input": "list", "set_of_input": "update", "of_output": "list", "set_of_output": "update",
+    }  # fmt: skip
+    bodies: ClassVar[dict[str, Any]] = {"set_of_input": ExclusionsSerializer, "set_of_output": ExclusionsSerializer}
+
+    @action(detail=False, methods=["get"], url_path="input-guardrails")
+    def of_input(self, _request: Request) -> Response:
+        """Answer which workspaces the default input guardrails leave alone."""
+        return self._told("input")
+
+    @of_input.mapping.put
+    def set_of_input(self, _request: Request) -> Response:
+        """Set which workspaces the default input guardrails leave alone."""
+        return self._set("input")
+
+    @action(detail=False, methods=["get"], url_path="output-guardrails")
+    def of_output(self, _request: Request) -> Response:
+        """Answer which workspaces the default output guardrails leave alone."""
+        return self._told("output")
+
+    @of_output.mapping.put
+    def set_of_output(self, _request: Request) -> Response:
+        """Set which workspaces the default output guardrails leave alone."""
+        return self._set("output")
+
+    def _told(self, kind: exclusions.Kind) -> Response:
+        refuse_other_organisation(self.principal, self.request.query_params.get("organisation_id"))
+        return Response(exclusions.exclusions_json(self.principal, kind))
+
+    def _set(self, kind: exclusions.Kind) -> Response:
+        given = self.checked(ExclusionsSerializer)
+        refuse_other_organisation(self.principal, given.get("organisation_id"))
+        exclusions.set_exclusions(self.principal, kind, given["workspaces"], override=given["override_existing"])
+        return Response(exclusions.exclusions_json(self.principal, kind))

@@ -18,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from control_plane.accounts import second_factor, sign_ins
 from control_plane.accounts.models import User
 from control_plane.accounts.services import set_password
+from control_plane.orgs.authentication import lacks_second_factor, principal_of_browser
 from control_plane.orgs.sign_in_rules import rules_of
 from control_plane.ui.forms import ChangePasswordForm, EnrolForm, ProveForm
-from control_plane.ui.pages import lacks_second_factor, personal, principal_of_browser, refuse, show
+from control_plane.ui.pages import personal, refuse, show
 from control_plane.ui.proving import WRONG_CODE, WRONG_PASSWORD, prove_password
 from shared.ids import parse_uuid
 

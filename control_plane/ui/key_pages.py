@@ -9,17 +9,20 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
+from control_plane.catalog.access import with_access
 from control_plane.catalog.models import VirtualKey
 from control_plane.core.principal import Principal
 from control_plane.core.scopes import KEY_TYPES, WORKSPACE_SERVICE_KEY, scope_prefix
 from control_plane.core.tenancy import visible_to
 from control_plane.keys.models import ApiKey
-from control_plane.keys.services import create_workspace_key, delete_api_key
+from control_plane.keys.services import create_workspace_key, delete_api_key, find_by_text, is_text_of
 from control_plane.orgs.models import Workspace
 from control_plane.ui.pages import KEYS, page, refusal_of, refuse, show
 from shared.ids import parse_uuid
+from shared.redact import Secret
 
 #: More than people read; the Admin API lists them all.
 MOST_SHOWN: Final = 200
@@ -44,6 +47,17 @@ class KeyForm(forms.Form):
             field.choices = [(str(each.pk), each.name) for each in workspaces]
 
 
+class FindForm(forms.Form):
+    """A text that may be a key; it is never sent back."""
+
+    text = forms.CharField(
+        label="API key",
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="As it was found. It is compared here and kept nowhere.",
+    )
+
+
 def _may(principal: Principal, key_type: str, verb: str, workspace_id: UUID | None = None) -> bool:
     return principal.allows(f"{scope_prefix(key_type)}.{verb}", workspace_id)
 
@@ -66,7 +80,7 @@ def list_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
     """Show API keys and virtual keys, the newest first; the texts of both are masked."""
     types = [name for name in KEY_TYPES if _may(principal, name, "list")]
     api_keys = _listed(principal, types).select_related("workspace")
-    rows = VirtualKey.objects.select_related("integration", "workspace")
+    rows = with_access(VirtualKey.objects.select_related("integration", "workspace"))
     virtual_keys = visible_to(rows, principal, {"virtual_keys.list"})
     if not principal.allows("virtual_keys.list"):
         virtual_keys = virtual_keys.none()
@@ -103,6 +117,28 @@ def create_key(request: HttpRequest, principal: Principal) -> HttpResponse:
         "gateway_url": settings.GATEWAY_URL,
     }
     return show(request, principal, "ui/key_made.html", facts)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters("text")
+@page(KEYS)
+def find_key(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """Say which key a pasted text is, so that what was found in a leak can be revoked; the text is not shown again."""
+    form = FindForm(request.POST if request.method == "POST" else None)
+    facts: dict[str, Any] = {"form": form}
+    if form.is_valid():
+        text = Secret(form.cleaned_data["text"])
+        found = find_by_text(text)
+        types = [name for name in KEY_TYPES if _may(principal, name, "list")]
+        row = _listed(principal, types).select_related("workspace").filter(pk=found.pk).first() if found else None
+        facts |= {"is_asked": True, "row": row}
+        if row is not None:
+            facts |= {
+                "type_title": TYPE_TITLES[row.type],
+                "is_current": is_text_of(row, text),
+                "may_revoke": _may(principal, row.type, "delete", row.workspace_id),
+            }
+    return show(request, principal, "ui/key_find.html", facts, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

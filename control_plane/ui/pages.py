@@ -15,14 +15,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
-from control_plane.accounts import sign_ins
 from control_plane.accounts.models import User
-from control_plane.accounts.second_factor import factor_of
 from control_plane.core.principal import Principal
 from control_plane.core.scopes import ALL_SCOPES
+from control_plane.orgs.authentication import lacks_second_factor, principal_of_browser
 from control_plane.orgs.models import Organisation
-from control_plane.orgs.services import principal_of_user
-from control_plane.orgs.sign_in_rules import rules_of
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -77,20 +74,6 @@ def refuse(request: HttpRequest, sentence: str, *, status: int = 403) -> HttpRes
 def to_sign_in(request: HttpRequest) -> HttpResponse:
     """Send a stranger to sign in and come back."""
     return redirect(f"/login?{urlencode({'next': request.get_full_path()})}")
-
-
-def principal_of_browser(request: HttpRequest, user: User) -> Principal | None:
-    """Return what a signed-in person is here: a sign-in by an organisation's provider reaches that one only."""
-    row = sign_ins.current(request)
-    return principal_of_user(user, row.organisation_id if row else None)
-
-
-def lacks_second_factor(request: HttpRequest, user: User, principal: Principal) -> bool:
-    """Return whether the organisation demands a second factor of this sign-in that the person does not have."""
-    row = sign_ins.current(request)
-    if row is not None and row.method in {sign_ins.CODE, sign_ins.SSO}:
-        return False
-    return rules_of(principal.organisation_id).require_second_factor and factor_of(user) is None
 
 
 def refusal_of(principal: Principal, scope: str, what: str, workspace_id: UUID | None = None) -> str:

@@ -12,8 +12,17 @@ from rest_framework.exceptions import APIException
 from control_plane.core.principal import Principal
 from control_plane.core.tenancy import visible_to
 from control_plane.orgs.invites import cancel_invite, create_invite, resend_invite
-from control_plane.orgs.models import INVITED_ROLES, ORGANISATION_ROLES, WORKSPACE_ROLES, Invite, Membership, Workspace
+from control_plane.orgs.models import (
+    INVITED_ROLES,
+    ORGANISATION_ROLES,
+    WORKSPACE_ROLES,
+    Invite,
+    Membership,
+    Role,
+    Workspace,
+)
 from control_plane.orgs.people import change_role, is_owner, remove_member
+from control_plane.orgs.roles import ORGANISATION
 from control_plane.ui.forms import email_field
 from control_plane.ui.pages import PEOPLE, page, refuse, show
 from shared.ids import parse_uuid
@@ -39,14 +48,20 @@ class InviteForm(forms.Form):
 
 
 class RoleForm(forms.Form):
-    """Another role."""
+    """Another role, built in or one that the organisation made."""
 
-    role = forms.ChoiceField(label="Role", choices=ORGANISATION_ROLES)
+    role = forms.ChoiceField(label="Role")
+
+    def __init__(self, made: list[Role], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["role"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [*ORGANISATION_ROLES, *((each.slug, each.name) for each in made)]
 
 
 def _membership(principal: Principal, user_id: str) -> Membership:
     parsed = parse_uuid(user_id)
-    rows = visible_to(Membership.objects.select_related("user"), principal)
+    rows = visible_to(Membership.objects.select_related("user", "custom_role"), principal)
     row = rows.filter(user_id=parsed).first() if parsed else None
     if row is None:
         raise Http404
@@ -65,7 +80,7 @@ def _invite(principal: Principal, invite_id: str) -> Invite:
 @page(PEOPLE)
 def list_people(request: HttpRequest, principal: Principal) -> HttpResponse:
     """Show members and open invites."""
-    members = visible_to(Membership.objects.select_related("user", "user__second_factor"), principal)
+    members = visible_to(Membership.objects.select_related("user", "user__second_factor", "custom_role"), principal)
     invites = visible_to(Invite.objects.all(), principal).filter(accepted_at__isnull=True, cancelled_at__isnull=True)
     facts = {
         "members": [(row, _factor_word(row)) for row in members.order_by("user__email")[:MOST_SHOWN]],
@@ -140,7 +155,8 @@ def change(request: HttpRequest, principal: Principal, user_id: str) -> HttpResp
     if not principal.allows("organisation_users.update"):
         return refuse(request, _NOT_ALLOWED)
     row = _membership(principal, user_id)
-    form = RoleForm(request.POST if request.method == "POST" else None, initial={"role": row.role})
+    made = list(visible_to(Role.objects.filter(level=ORGANISATION), principal))
+    form = RoleForm(made, request.POST if request.method == "POST" else None, initial={"role": row.role_name})
     status = 400 if form.errors else 200
     if form.is_valid():
         try:

@@ -31,6 +31,7 @@ urlpatterns = [
     path("gateways", gateway_pages.list_gateways, name="gateways"),
     path("keys", key_pages.list_keys, name="keys"),
     path("keys/create", key_pages.create_key, name="key-create"),
+    path("keys/find", key_pages.find_key, name="key-find"),
     path("keys/<str:key_id>/revoke", key_pages.revoke_key, name="key-revoke"),
     path("account", account_pages.show_account, name="account"),
     path("account/password", account_pages.change_password, name="change-password"),

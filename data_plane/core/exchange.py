@@ -14,6 +14,7 @@ from shared.trace import Trace
 
 if TYPE_CHECKING:
     from data_plane.core.job import Job, Principal
+    from data_plane.core.limit import Limit
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class Call:
     """One request as it arrived: `headers` have lower-case names, `target` is path and query as in the request line.
 
     `body` is filled in once, by ingress, when it has been read within the size limit; or `upload` is, where the body is
-    sent on while it arrives; or `form`, and then `body` only describes it.
+    sent on while it arrives; or `form`, and then `body` only describes it.  `client` is the caller's address, empty
+    when it has none.
     """
 
     endpoint: str
@@ -34,11 +36,15 @@ class Call:
     target: str = ""
     upload: Upload | None = None
     form: Json | None = None
+    client: str = ""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What became of a call.  Times ending in `_s` are monotonic seconds."""
+    """What became of a call.  Times ending in `_s` are monotonic seconds; `credential_id` is the virtual key's UUID.
+
+    `limits` are those that an attempt was counted in, and `is_admitted` is whether those of the caller are among them.
+    """
 
     id: str
     call: Call
@@ -52,8 +58,11 @@ class Exchange:
     provider: str | None = None
     named_by: str = ""
     virtual_key: str | None = None
+    credential_id: str = ""
     integration: str | None = None
     price_source: str | None = None
+    model_sent: str | None = None
+    tier_asked: str = ""
     model_served: str | None = None
     target_path: str | None = None
     usage: Usage = NO_USAGE
@@ -73,12 +82,22 @@ class Exchange:
     is_cut: bool = False
     bundle: str = ""
     phases_us: dict[str, int] = field(default_factory=dict)
+    limits: "tuple[Limit, ...]" = ()
+    is_admitted: bool = False
 
     def begin_attempt(self, path: str) -> None:
         """Note where the next attempt goes; whom the one before it called says nothing about this one."""
         self.target_path = path
         self.named_by = ""
         self.provider = self.virtual_key = self.integration = self.price_source = self.model_served = None
+        self.model_sent = None
+        self.credential_id = self.tier_asked = ""
+
+    def is_denied(self, denied: frozenset[str]) -> bool:
+        """Return whether the caller, or the saved provider that answers, is among the revoked."""
+        if self.credential_id and f"vk:{self.credential_id}" in denied:
+            return True
+        return self.principal is not None and not denied.isdisjoint(self.principal.denial_ids())
 
     def forget_answer(self) -> None:
         """Drop what is known of an answer that nobody gets: another attempt follows."""

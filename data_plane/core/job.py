@@ -15,11 +15,16 @@ MAX_MODEL_CHARS: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller: its key, and the organisation and workspace that the key belongs to."""
+    """An authenticated caller: its key, and the organisation and workspace that the key belongs to.
+
+    `signed_by` names the key (`kid`) that signed the token of a caller without an API key; its `key` is what the token
+    says, and has no id.
+    """
 
     key: ApiKeyRow
     org: OrgRow
     ws: WorkspaceRow
+    signed_by: str | None = None
 
     def denial_ids(self) -> tuple[str, str, str]:
         """Return the names under which a revocation could list this caller."""

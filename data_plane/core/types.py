@@ -9,31 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from data_plane.core.duplex import Conversation
+from shared.pricing import Tokens
 from shared.redact import Secret
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call; cached, reasoning and audio tokens are subsets of the totals, as in OpenTelemetry.
+class Usage(Tokens):
+    """What one call used, as `Tokens` tells; `tier` is the service tier that served it, "" when nobody named one."""
 
-    What is not counted in tokens: `images` made, `audio_ms` heard, `characters` spoken, `searches` ranked.  `source` is
-    `provider` when the provider counted, `estimated` when the gateway did, `none` when nobody did.
-    """
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    audio_input: int = 0
-    audio_output: int = 0
-    images: int = 0
-    audio_ms: int = 0
-    characters: int = 0
-    searches: int = 0
-    source: str = "provider"
+    tier: str = ""
 
 
 NO_USAGE = Usage(source="none")

@@ -26,7 +26,7 @@ from data_plane.http.serve import serve
 from data_plane.pipeline.inner import answered, inner_call, whole_body
 from data_plane.pipeline.said import PLACEHOLDERS, holds_gateway_key
 from shared import wire
-from shared.errors import BadRequest, InvalidJson, NotFound
+from shared.errors import BadRequest, Forbidden, InvalidJson, NotFound
 from shared.metadata import read_metadata
 from shared.schema.target_settings import SECRET_SETTINGS, SETTING_HEADERS
 
@@ -146,6 +146,9 @@ async def create_batch(request: web.Request) -> web.StreamResponse:
     if body.get("completion_window") != IMMEDIATE:
         return await _forward(request, body)
     principal, store = principal_for(request), store_of(request)
+    if principal.signed_by is not None:
+        # A token is over before a batch is, and who may have what then would be nobody's word.
+        raise Forbidden("A batch of the gateway's own needs an API key: a token may expire before it ends.")
     row = _row(request, body, ws=principal.ws.id, key=principal.key.id)
     await asyncio.to_thread(_admit, store, row)
     return json_response(request, row.shown())

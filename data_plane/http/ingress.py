@@ -11,6 +11,7 @@ from data_plane.core.parts import LARGE_BYTES
 from data_plane.core.types import FormField, Upload
 from data_plane.http.form_fields import FormFields
 from data_plane.pipeline.settle import now_us
+from shared.client_address import Network, client_address
 from shared.errors import BadRequest, BodyTooLarge
 
 #: How long a caller may send nothing in the middle of a body that is sent on while it arrives.
@@ -39,8 +40,18 @@ def _readable(text: str) -> str:
     return text
 
 
-def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes | None = None) -> Call:
-    """Return the call without reading its body; `body` stands in the place of one that is not to be read."""
+def call_of(
+    request: web.Request,
+    endpoint: str,
+    started_s: float,
+    body: bytes | None = None,
+    *,
+    proxies: tuple[Network, ...] = (),
+) -> Call:
+    """Return the call without reading its body; `body` stands in the place of one that is not to be read.
+
+    `proxies` may say who calls, by `x-forwarded-for`.
+    """
     return Call(
         endpoint,
         request.method,
@@ -50,7 +61,17 @@ def call_of(request: web.Request, endpoint: str, started_s: float, body: bytes |
         now_us(),
         started_s,
         request.raw_path,
+        client=_client(request, proxies),
     )
+
+
+def _client(request: web.Request, proxies: tuple[Network, ...]) -> str:
+    """Return the caller's address, as it is without proxies between; empty when there is none."""
+    peer = request.remote or ""
+    if not proxies and peer[:7] != "::ffff:":
+        return peer
+    address = client_address(peer, request.headers.get("x-forwarded-for", ""), proxies)
+    return str(address) if address else ""
 
 
 def is_json(request: web.Request) -> bool:

@@ -16,7 +16,7 @@ SCOPES = ("logs.view", "completions.write", "logs.write")
 async def read_body_kept_here(request: web.Request) -> web.Response:
     """Answer with the stored request and response, or 404."""
     deps = request.app[DEPS]
-    call = call_of(request, "logs", deps.clock())
+    call = call_of(request, "logs", deps.clock(), proxies=deps.proxies)
     try:
         snapshot = deps.holder.current
         if snapshot is None:

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from data_plane.limits.admission import Admission
 from shared.routing.breaker import Breakers
 from shared.routing.sticky import StickyMemory
 
@@ -43,6 +44,19 @@ class Metrics:
             "gatehouse_breakers_open", "Circuit breakers that are open, counted in each worker.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self.rate_limited = Gauge(
+            "gatehouse_rate_limited",
+            "Calls that a limit of rate refused since the start, by what it limits.",
+            ["kind"],
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
+        self.rate_failures = Gauge(
+            "gatehouse_rate_limit_store_failures",
+            "Times that the shared store of rate counts did not answer since the start.",
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
         self.forgotten = Gauge(
             "gatehouse_routing_forgotten", "Sticky choices and breakers forgotten because there were too many.",
             ["kind"], registry=registry, multiprocess_mode="sum",
@@ -92,6 +106,13 @@ class Metrics:
         self.breakers_open.set(breakers.open_count())
         self.forgotten.labels("breaker").set(breakers.forgotten)
         self.forgotten.labels("sticky").set(sticky.forgotten)
+
+    def rates(self, admission: Admission) -> None:
+        """Note how many calls limits of rate refused, and what went wrong with counting."""
+        for kind, number in admission.refused.items():
+            self.rate_limited.labels(kind).set(number)
+        self.rate_failures.set(admission.failures)
+        self.forgotten.labels("rate").set(admission.counters.dropped)
 
     def render(self) -> bytes:
         """Return the exposition text, of all workers when they share a folder for their counts."""

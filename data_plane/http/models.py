@@ -29,6 +29,7 @@ from data_plane.sync.snapshot import Snapshot
 from shared import wire
 from shared.errors import BadRequest, GatewayError, NotFound, NotReady
 from shared.ids import uuid7
+from shared.model_lists import is_listed
 from shared.schema.rows import VirtualKeyRow
 from shared.trace import read_trace
 
@@ -95,6 +96,10 @@ async def _models_of(row: VirtualKeyRow, asking: _Asking, *, live: bool) -> list
         names = [entry["id"] for entry in found]
     else:
         names = _priced(provider, asking.snapshot)
+    names = [name for name in names if name not in row.denied_models]
+    allowed = asking.principal.key.models
+    if allowed is not None:
+        names = [name for name in names if is_listed(allowed, name, row.slug)]
     return [_entry(f"@{row.slug}/{name}", row.provider) for name in names]
 
 
@@ -187,7 +192,7 @@ async def _respond(
     request: web.Request, tell: Callable[[web.Request, Call, Deps], Awaitable[dict[str, Any]]]
 ) -> web.Response:
     deps = request.app[DEPS]
-    call = call_of(request, "models", deps.clock())
+    call = call_of(request, "models", deps.clock(), proxies=deps.proxies)
     try:
         answer = Answer(200, msgspec.json.encode(await tell(request, call, deps)))
     except _Refused as refused:

@@ -29,7 +29,7 @@ def principal_for(request: web.Request) -> Principal:
     snapshot = deps.holder.current
     if snapshot is None:
         raise NotReady("The gateway has no configuration yet.")
-    principal = authenticate(call_of(request, "own", deps.clock()), snapshot, deps.holder.denied)
+    principal = authenticate(call_of(request, "own", deps.clock(), proxies=deps.proxies), snapshot, deps.holder.denied)
     require_scope(principal, REQUIRED_SCOPE)
     return principal
 

@@ -92,7 +92,7 @@ async def serve(
 ) -> web.StreamResponse:
     """Serve one inference call: the request as it came, or with other `headers`, another `body` or `target`."""
     deps, metrics = request.app[DEPS], request.app[METRICS]
-    call = call_of(request, endpoint, deps.clock(), body)
+    call = call_of(request, endpoint, deps.clock(), body, proxies=deps.proxies)
     if headers is not None:
         call.headers = {**call.headers, **headers}
     if target is not None:

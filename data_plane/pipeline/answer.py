@@ -11,12 +11,13 @@ from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.drive import drive
 from data_plane.pipeline.plans import UnknownConfig
 from data_plane.pipeline.resolve import resolve
+from data_plane.pipeline.signed_token import UnknownTokenKey
 from data_plane.pipeline.target import UnknownProvider
 from data_plane.sync.snapshot import Snapshot
 from shared.errors import GatewayError, NotReady
 
 #: What a snapshot may lack only because it is a moment old.
-_PERHAPS_NEWER = (UnknownKey, UnknownConfig, UnknownProvider)
+_PERHAPS_NEWER = (UnknownKey, UnknownTokenKey, UnknownConfig, UnknownProvider)
 
 
 #: Says who makes a call, as `authenticate` does.

@@ -15,6 +15,7 @@ from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
 from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody, UpstreamRequest
 from data_plane.pipeline.answer_headers import answer_headers
+from data_plane.pipeline.bulk.hosted import HostedRun, run_hosted
 from data_plane.pipeline.bulk.route import Route, find_route
 from data_plane.pipeline.bulk.run import Run, call_facts, check_identity_bound, run_bulk
 from data_plane.pipeline.bulk.wire import ProviderRefused
@@ -22,15 +23,18 @@ from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.encode import upstream_request
 from data_plane.pipeline.forward import RawRelay, path_below
 from data_plane.pipeline.identity import with_identity
+from data_plane.pipeline.rates import admit
 from data_plane.pipeline.session import Session
 from data_plane.pipeline.stream import StreamRelay
 from data_plane.pipeline.target import Destination, check_model, locate
+from data_plane.providers._bulk import Bulk
 from data_plane.providers.base import Operation, ProviderFault
 from data_plane.sync.snapshot import Snapshot
 from data_plane.upstream.sockets import RefusedUpgrade
 from shared import wire
 from shared.errors import Forbidden, GatewayError, UpstreamInvalid, UpstreamTimeout
 from shared.logs import scrub
+from shared.pricing import tier_named
 from shared.routing.plan import Target
 from shared.routing.walk import Attempt, AttemptResult
 
@@ -56,7 +60,7 @@ class Outcome:
 
 def error_answer(error: GatewayError) -> Answer:
     """Return the answer that tells a caller of the gateway's own refusal or failure."""
-    return Answer(error.status, orjson.dumps(error.body()), {wire.GATEWAY_EXCEPTION: "true"})
+    return Answer(error.status, orjson.dumps(error.body()), {wire.GATEWAY_EXCEPTION: "true", **error.headers()})
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -199,9 +203,10 @@ def _note(exchange: Exchange, destination: Destination, target: Target) -> None:
     exchange.provider = destination.provider.id
     exchange.named_by = destination.named_by
     exchange.price_source = destination.provider.price_source or destination.provider.id
-    exchange.virtual_key = row.slug if row else None
+    exchange.virtual_key, exchange.credential_id = (row.slug, row.uid) if row else (None, "")
     exchange.integration = row.integration if row else None
-    exchange.model_served = destination.facts.model or None
+    exchange.model_sent = exchange.model_served = destination.facts.model or None
+    exchange.tier_asked = tier_named(destination.body.get("service_tier"))
     exchange.target_path = target.path
 
 
@@ -245,7 +250,7 @@ async def _opened(
 ) -> Outcome:
     """Open a realtime session; a provider's refusal is an answer like any other error of its."""
     row = destination.virtual_key
-    if row is not None and row.models is not None and not _names_model(call.url):
+    if row is not None and row.limits_models and not _names_model(call.url):
         raise Forbidden(f"The provider @{row.slug} allows certain models only, and this session names none.")
     provider = await deps.sockets.connect(call)
     if isinstance(provider, RefusedUpgrade):
@@ -284,11 +289,15 @@ async def _in_bulk(
     bulk = destination.provider.bulk
     assert bulk is not None  # noqa: S101 -- the caller looked, for the type checker
     try:
-        check_identity_bound(destination, bulk)
+        if isinstance(bulk, Bulk):
+            check_identity_bound(destination, bulk)
         destination = await _with_token(destination, deps)
         timeout_ms = job.timeout_ms if job.timeout_ms is not None else target.timeout_ms
         facts = call_facts(destination, target, job)
-        done = await run_bulk(Run(route, destination, facts, bulk, job, exchange, deps, timeout_ms))
+        if isinstance(bulk, Bulk):
+            done = await run_bulk(Run(route, destination, facts, bulk, job, exchange, deps, timeout_ms))
+        else:
+            done = await run_hosted(HostedRun(route, destination, facts, bulk, job, exchange, deps, timeout_ms))
     except ProviderRefused as refused:
         body = orjson.dumps(_fault_body(destination.provider.id, refused.fault))
         return Outcome(Answer(refused.status, body), AttemptResult(refused.status, final=True))
@@ -307,11 +316,12 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         any_model=route is not None,
     )  # fmt: skip
     _note(exchange, destination, step.target)
+    await admit(exchange, destination, job, snapshot.rate_policies_of(exchange.principal.ws), deps.admission)
     if route is not None and destination.provider.bulk is not None:
         return await _in_bulk(route, destination, step.target, job, exchange, deps=deps)
     if route is not None:
         # Only who translates such a call can tell its model otherwise than by its body.
-        check_model(destination.facts.model, destination.virtual_key, job)
+        check_model(destination.facts.model, destination.virtual_key, job, exchange.principal.key.models)
     if destination.operation is not None and destination.operation.local is not None:
         return _answered_here(destination.operation.local, destination, exchange)
     destination = await _with_token(destination, deps)

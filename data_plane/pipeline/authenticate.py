@@ -10,8 +10,10 @@ from typing import Final
 
 from data_plane.core.exchange import Call
 from data_plane.core.job import Principal
+from data_plane.pipeline.signed_token import caller_of, is_trusted, looks_signed
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
+from shared.client_address import is_within
 from shared.crypto.tokens import parse_key, same_hash
 from shared.errors import Forbidden, Unauthenticated
 from shared.schema.rows import ApiKeyRow
@@ -42,6 +44,10 @@ def authenticate(call: Call, snapshot: Snapshot, denied: frozenset[str]) -> Prin
         raise Unauthenticated(
             "No API key was sent. Send a Gatehouse key as x-portkey-api-key or as Authorization: Bearer."
         )
+    if looks_signed(text):
+        principal = caller_of(text, snapshot)
+        check_denied(principal, denied)
+        return principal
     parsed = parse_key(text)
     if parsed is None:
         raise Unauthenticated("The API key is not valid.")
@@ -52,7 +58,16 @@ def authenticate(call: Call, snapshot: Snapshot, denied: frozenset[str]) -> Prin
         raise UnknownKey("The API key is not valid.")
     if not any([same_hash(parsed.secret_hash, known) for known in key.hashes]):  # noqa: C419 -- compares all, always
         raise UnknownKey("The API key is not valid.")
+    if key.ips is not None and not is_within(key.ips, call.client):
+        raise Forbidden("This API key may not be used from this address.")
     return _principal(key, snapshot, denied)
+
+
+def is_known(principal: Principal, snapshot: Snapshot) -> bool:
+    """Return whether a newer configuration still knows a caller's key, or the key that signed the caller's token."""
+    if principal.signed_by is not None:
+        return is_trusted(principal, snapshot)
+    return snapshot.api_keys.get(principal.key.id) is not None
 
 
 def principal_of(key_id: str, snapshot: Snapshot, denied: frozenset[str]) -> Principal:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from data_plane.core.duplex import SessionLimits
+from data_plane.limits.admission import Admission
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import NO_RULES, Rules
 from data_plane.providers.base import Provider
@@ -17,6 +18,7 @@ from data_plane.upstream.client import UpstreamClient
 from data_plane.upstream.identity.identities import Identities
 from data_plane.upstream.sockets import Sockets
 from data_plane.upstream.tokens import Tokens
+from shared.client_address import Network
 from shared.routing.breaker import Breakers
 from shared.routing.sticky import StickyMemory
 
@@ -40,7 +42,8 @@ class Deps:
 
     `propagation_wait_s`: how long a request that names something unknown waits for a revision that may bring it,
     while this gateway is connected; a key made a moment ago works at once.  `propagates` names the W3C trace headers
-    that providers get.  `jitter` spreads the waits between retries.
+    that providers get.  `jitter` spreads the waits between retries.  `proxies` may say, by
+    `x-forwarded-for`, who calls.
     """
 
     holder: Holder
@@ -56,10 +59,12 @@ class Deps:
     draw: Callable[[], float] = random.random
     memo: PlanMemo = field(default_factory=PlanMemo)
     rules: Rules = NO_RULES
+    admission: Admission = field(default_factory=Admission)
     breakers: Breakers = field(default_factory=lambda: Breakers(time.monotonic))
     sticky: StickyMemory = field(default_factory=lambda: StickyMemory(time.time))
     jitter: bool = False
     propagates: frozenset[str] = frozenset({"traceparent"})
+    proxies: tuple[Network, ...] = ()
     max_upload_bytes: int = 2 * 1024 * 1024 * 1024
     kept: Allowance = field(default_factory=Allowance)
     streams: set[Relay] = field(default_factory=set)

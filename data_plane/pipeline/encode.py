@@ -60,12 +60,22 @@ def _translated_headers(destination: Destination, operation: Operation) -> dict[
             headers[name] = on_the_wire(value)
     if provider.headers is not None:
         headers.update(provider.headers(destination.facts))
+    _put_saved(headers, destination)
     return headers
+
+
+def _put_saved(headers: dict[str, str], destination: Destination) -> None:
+    """Write the headers that the account says for the model."""
+    row = destination.virtual_key
+    if row is not None and row.model_settings:
+        own = row.model_settings.get(destination.facts.model)
+        headers.update(own.headers if own is not None else {})
 
 
 def _raw_headers(destination: Destination, raw: Raw) -> dict[str, str]:
     facts = destination.facts
     headers = forward_headers(facts.headers, destination.provider, facts, None, streamed=raw.upload is not None)
+    _put_saved(headers, destination)
     # The caller's own place in the trace is not this call's.
     for name in (TRACEPARENT, TRACESTATE, BAGGAGE):
         headers.pop(name, None)
@@ -78,7 +88,7 @@ def _raw_body(destination: Destination, job: Job, raw: Raw) -> bytes | tuple[Par
     changed = {**body, "model": destination.facts.model} if body.get("model") is not None else body
     # Of a key that comes twice the gateway reads the last; where it says which models may be called, the provider
     # must read the same.
-    checked = row is not None and row.models is not None
+    checked = row is not None and row.limits_models
     if not raw.is_read or (body is job.body and changed == body and not checked):
         return raw.content if isinstance(raw.content, bytes) else (memoryview(raw.content),)
     return _written(changed)

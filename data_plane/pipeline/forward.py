@@ -257,12 +257,11 @@ class RawRelay:
         self._note_whole()
 
     def is_denied(self, denied: frozenset[str]) -> bool:
-        """Return whether the caller of this answer is among the revoked."""
-        principal = self._exchange.principal
-        return principal is not None and not denied.isdisjoint(principal.denial_ids())
+        """Return whether the caller of this answer, or the credential behind it, is among the revoked."""
+        return self._exchange.is_denied(denied)
 
     def refuse(self) -> None:
-        """Break the answer off: its caller was revoked."""
+        """Break the answer off: its caller or its provider was revoked."""
         self._refusal = Unauthenticated("The API key was revoked while the answer was on its way.")
         self._body.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_plane.core.identity import IdentityAsk, OwnIdentity
 from data_plane.pipeline.deps import Deps
-from data_plane.pipeline.target import Destination
+from data_plane.pipeline.target import Destination, saved_host, saved_settings
 from data_plane.providers.base import Provider
 from shared.addresses import AddressIncomplete, fill_address
 from shared.errors import Forbidden
@@ -25,22 +25,25 @@ class IdentityForbidden(Forbidden):
     code = "identity_forbidden"
 
 
-def _saved_address(row: VirtualKeyRow, provider: Provider, saved: Mapping[str, Any]) -> str:
+def _saved_address(host: str | None, provider: Provider, saved: Mapping[str, Any]) -> str:
     """Return the base URL that a saved account is for; "" when it does not say."""
     own = saved.get(provider.address_setting) if provider.address_setting else None
     try:
-        return str(row.custom_host or own or fill_address(provider.base_url, saved)).rstrip("/")
+        return str(host or own or fill_address(provider.base_url, saved)).rstrip("/")
     except AddressIncomplete:
         return ""
 
 
 def _check_saved(ask: IdentityAsk, destination: Destination, row: VirtualKeyRow) -> None:
-    saved = {**row.settings, **destination.credential.settings}
+    model = destination.facts.model
+    saved = {**saved_settings(row, model), **destination.credential.settings}
     for name in ask.bound:
         if destination.facts.settings.get(name) != saved.get(name):
             raise IdentityForbidden(f"The provider @{row.slug} does not let a request choose {name}.", path=name)
     # The path too: it may name a project, and the gateway's own identity may have several.
-    if ask.is_own and destination.base_url.rstrip("/") != _saved_address(row, destination.provider, saved):
+    if ask.is_own and destination.base_url.rstrip("/") != _saved_address(
+        saved_host(row, model), destination.provider, saved
+    ):
         raise IdentityForbidden(f"The identity of the provider @{row.slug} is for its own address.", path="custom_host")
 
 

@@ -24,6 +24,7 @@ from data_plane.core.duplex import (
     passed_on,
 )
 from data_plane.core.exchange import Exchange
+from data_plane.pipeline.authenticate import is_known
 from data_plane.pipeline.target import Destination
 from data_plane.providers.base import StreamDecoder
 from data_plane.sync.snapshot import Snapshot
@@ -134,15 +135,12 @@ class Session:
 
     def is_denied(self, denied: frozenset[str]) -> bool:
         """Return whether the caller or the credential that it uses is among the revoked."""
-        principal = self._exchange.principal
-        if self._row is not None and f"vk:{self._row.uid}" in denied:
-            return True
-        return principal is not None and not denied.isdisjoint(principal.denial_ids())
+        return self._exchange.is_denied(denied)
 
     def is_orphan(self, snapshot: Snapshot) -> bool:
         """Return whether a newer configuration lacks the key or the credential that this session lives by."""
         principal, row = self._exchange.principal, self._row
-        if principal is not None and snapshot.api_keys.get(principal.key.id) is None:
+        if principal is not None and not is_known(principal, snapshot):
             return True
         known = None if row is None else snapshot.virtual_keys.get(row.id)
         return row is not None and (known is None or known.uid != row.uid)

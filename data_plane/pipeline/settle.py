@@ -23,13 +23,18 @@ from data_plane.recorder.assemble import (
 )
 from data_plane.sync.snapshot import Snapshot
 from shared import wire
+from shared.errors import Quarantined
 from shared.logs import scrub
-from shared.pricing import Tokens, cost_nano
+from shared.own_prices import PricedCall
+from shared.pricing import EXTRAS, MEASURES, cost_nano
 from shared.schema.log_record import PREVIEW_CHARS, BodyState, LogRecord, PriceStatus
 
 Json = dict[str, Any]
 #: What a record keeps of a usage under its own name.
-UNITS: Final = ("audio_input", "audio_output", "images", "audio_ms", "characters", "searches")
+UNITS: Final = (
+    "audio_input", "audio_output", "cache_read_audio", "cache_write_1h", "image_input", "image_output", *MEASURES,
+    *EXTRAS,
+)  # fmt: skip
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 #: The status of a realtime session, whatever became of it later.
 SESSION_HELD: Final = 101
@@ -38,27 +43,35 @@ MAX_SDK_CHARS: Final = 128
 log = structlog.get_logger(module=__name__)
 
 
-def price(
-    snapshot: Snapshot, source: str | None, model: str | None, usage: Usage
-) -> tuple[int | None, str | None, PriceStatus]:
+def price(snapshot: Snapshot, call: PricedCall, usage: Usage) -> tuple[int | None, str | None, PriceStatus]:
     """Return (nano-dollars, price id, status) of a call; an unknown price is None and "unpriced", never 0."""
-    if usage.source == "none" or not source or not model:
-        return None, None, "unpriced" if source else "none"
-    if not (usage.input or usage.output) and _units(usage):
-        # Price lists know tokens only: a picture without tokens would cost nothing.
+    if usage.source == "none":
+        return None, None, "unpriced" if call.source else "none"
+    try:
+        found = snapshot.own_prices.find(call)
+    except Quarantined:
+        # What the integration pays was said, and cannot be read: the list price would be a guess.
         return None, None, "unpriced"
-    found = snapshot.price_book.find(source, model)
     if found is None:
-        return None, None, "unpriced"
-    row, price_id = found
+        return None, None, "unpriced" if call.source else "none"
+    row, price_id, is_own = found
+    if row is None:
+        return None, price_id, "unpriced"
     if row.free:
         return 0, price_id, "free"
-    tokens = Tokens(
-        usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning,
-        usage.audio_input, usage.audio_output,
+    cost = cost_nano(row, usage)
+    if cost is None:
+        return None, price_id, "unpriced"
+    return cost, price_id, "override" if is_own else "priced"
+
+
+def _priced_call(exchange: Exchange) -> PricedCall:
+    """Return what the price of a finished exchange depends on; the tier is the one that was served, if told."""
+    tier = exchange.usage.tier or exchange.tier_asked
+    return PricedCall(
+        exchange.price_source, exchange.model_served, "" if tier == "default" else tier, exchange.call.received_us,
+        exchange.integration, exchange.model_sent,
     )  # fmt: skip
-    cost = cost_nano(row, tokens)
-    return (None, price_id, "unpriced") if cost is None else (cost, price_id, "priced")
 
 
 def _units(usage: Usage) -> dict[str, int]:
@@ -141,15 +154,13 @@ def build_record(
     call, job, principal, usage = exchange.call, exchange.job, exchange.principal, exchange.usage
     assert principal is not None  # noqa: S101 -- the caller checks; tells the type checker
     answered = bool(exchange.attempts) and (200 <= exchange.status < 300 or exchange.status == SESSION_HELD)
-    cost, price_id, price_status = (
-        price(snapshot, exchange.price_source, exchange.model_served, usage) if answered else (None, None, "none")
-    )
+    cost, price_id, price_status = price(snapshot, _priced_call(exchange), usage) if answered else (None, None, "none")
     latency_s = ended_s - call.started_s
     ttft = exchange.first_byte_s
     headers = call.headers
     return LogRecord(
         id=exchange.id, ts_us=call.received_us, org=principal.org.id, ws=principal.ws.id,
-        endpoint=job.operation if job else call.endpoint, status=exchange.status, api_key=principal.key.id,
+        endpoint=job.operation if job else call.endpoint, status=exchange.status, api_key=principal.key.id or None,
         user_ref=job.metadata.get("_user") if job else None, gateway=gateway, bundle=exchange.bundle,
         method=call.method, url=call.path, provider=exchange.provider, virtual_key=exchange.virtual_key,
         integration=exchange.integration, model_requested=(job.model or None) if job else None,
@@ -183,6 +194,8 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
         return
     if exchange.usage.source == "none":
         exchange.usage = counted(exchange, _completion(exchange))
+    if exchange.limits:
+        deps.admission.spent(exchange.limits, exchange.usage.input + exchange.usage.output)
     policy = principal.ws.payload if job is None or job.keep_bodies else "metrics"
     size = len(exchange.call.body) + exchange.answer_bytes
     texts: tuple[str | None, str | None] = (None, None)

@@ -130,13 +130,12 @@ class StreamRelay:
             self._exchange.model_served = self._decoder.model
 
     def is_denied(self, denied: frozenset[str]) -> bool:
-        """Return whether the caller of this stream is among the revoked."""
-        principal = self._exchange.principal
-        return principal is not None and not denied.isdisjoint(principal.denial_ids())
+        """Return whether the caller of this stream, or the credential behind it, is among the revoked."""
+        return self._exchange.is_denied(denied)
 
     def refuse(self) -> None:
-        """End the stream with an error event: its caller was revoked."""
-        self._refusal = Unauthenticated("The API key was revoked while the answer was streaming.")
+        """End the stream with an error event: its caller or its provider was revoked."""
+        self._refusal = Unauthenticated("The API key or the provider was revoked while the answer was streaming.")
         self._body.close()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from data_plane.limits.counters import RateCount
 from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
 
@@ -61,10 +62,11 @@ class Totals(msgspec.Struct, tag="totals"):
 
 
 class Shared(msgspec.Struct, tag="shared"):
-    """Worker → agent → all other workers: what breakers counted, and what was chosen for keeps."""
+    """Worker → agent → all other workers: what breakers counted, what was chosen for keeps, and counts of rates."""
 
     breakers: list[BreakerCount]
     sticky: list[StickyChoice]
+    rates: list[RateCount] = []
 
 
 Message = Hello | Activate | Deny | Connected | Activated | Totals | Shared

@@ -17,7 +17,8 @@ from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.tables import EmptyTable, Table
 from shared.bundle.model import Identity, Manifest
 from shared.errors import Quarantined
-from shared.pricing import PriceBook
+from shared.own_prices import OwnPriceBook
+from shared.price_book import PriceBook
 from shared.routing.compile import compile_plan
 from shared.routing.plan import Plan
 from shared.schema.config import parse_config
@@ -26,9 +27,12 @@ from shared.schema.rows import (
     ConfigRow,
     CustomProviderRow,
     GatewayPolicyRow,
+    IntegrationPricesRow,
     OrgRow,
     ProviderPricesRow,
+    RatePolicyRow,
     SecretRow,
+    TokenKeysRow,
     VirtualKeyRow,
     WorkspaceRow,
 )
@@ -36,12 +40,15 @@ from shared.schema.rows import (
 KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "orgs": OrgRow,
     "workspaces": WorkspaceRow,
+    "token_keys": TokenKeysRow,
     "api_keys": ApiKeyRow,
+    "rate_policies": RatePolicyRow,
     "custom_providers": CustomProviderRow,
     "virtual_keys": VirtualKeyRow,
     "secrets": SecretRow,
     "configs": ConfigRow,
     "prices": ProviderPricesRow,
+    "integration_prices": IntegrationPricesRow,
     "gateway": GatewayPolicyRow,
 }
 
@@ -56,17 +63,23 @@ class Snapshot:
     version: tuple[int, int]
     orgs: Table[OrgRow]
     workspaces: Table[WorkspaceRow]
+    token_keys: Table[TokenKeysRow]
     api_keys: Table[ApiKeyRow]
+    rate_policies: Table[RatePolicyRow]
     custom_providers: Table[CustomProviderRow]
     virtual_keys: Table[VirtualKeyRow]
     secrets: Table[SecretRow]
     configs: Table[ConfigRow]
     prices: Table[ProviderPricesRow]
+    integration_prices: Table[IntegrationPricesRow]
     gateway: Table[GatewayPolicyRow]
     opener: SecretOpener
     price_book: PriceBook
+    own_prices: OwnPriceBook
     _plans: dict[str, Plan] = field(default_factory=dict)
     _built: dict[str, Provider] = field(default_factory=dict)
+    _by_slug: dict[tuple[str, str], WorkspaceRow] = field(default_factory=dict)
+    _policies: dict[str, tuple[RatePolicyRow, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -85,6 +98,24 @@ class Snapshot:
             plan = compile_plan(parse_config(row.body), slug=row.slug, version=row.version, key=key)
             self._plans[row_id] = plan
         return plan
+
+    def workspace_named(self, organisation: str, name: str) -> WorkspaceRow | None:
+        """Return the workspace of an organisation by its id or slug, None when there is none."""
+        row = self.workspaces.get(name)
+        if row is not None:
+            return row if row.org == organisation else None
+        if not self._by_slug:
+            self._by_slug.update({(each.org, each.slug): each for each in self.workspaces.below("")})
+        return self._by_slug.get((organisation, name))
+
+    def rate_policies_of(self, workspace: WorkspaceRow) -> tuple[RatePolicyRow, ...]:
+        """Return the policies of rate for calls of a workspace: its own, and those of its organisation."""
+        found = self._policies.get(workspace.id)
+        if found is None:
+            rows = self.rate_policies.below("") if self.rate_policies.section.rows else ()
+            found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
+            self._policies[workspace.id] = found
+        return found
 
     def custom_provider(self, organisation: str, slug: str) -> Provider | None:
         """Return the provider that an organisation added as `slug`, None when there is none; built on first use.
@@ -125,12 +156,21 @@ def build_snapshot(
             tables[name] = old
         else:
             tables[name] = Table(name, kind, section, blobs)
-    kept = previous is not None and previous.prices is tables["prices"]
-    book = previous.price_book if previous is not None and kept else PriceBook(tables["prices"])
+    book, own = _price_books(tables, previous)
     same = previous is not None and previous.custom_providers is tables["custom_providers"]
     built = previous._built if previous is not None and same else {}  # noqa: SLF001 -- handed on to its own kind
     identity = Identity(manifest.org, manifest.group)
-    return Snapshot(identity, manifest.version, **tables, opener=opener, price_book=book, _built=built)
+    return Snapshot(identity, manifest.version, **tables, opener=opener, price_book=book, own_prices=own, _built=built)
+
+
+def _price_books(tables: dict[str, Any], previous: Snapshot | None) -> tuple[PriceBook, OwnPriceBook]:
+    """Return where prices are found; what was found before stays known as long as the rows are the same."""
+    lists, rows = tables["prices"], tables["integration_prices"]
+    if previous is None or previous.prices is not lists:
+        book = PriceBook(lists)
+        return book, OwnPriceBook(rows, book)
+    same = previous.integration_prices is rows
+    return previous.price_book, previous.own_prices if same else OwnPriceBook(rows, previous.price_book)
 
 
 class Holder:

@@ -67,6 +67,11 @@ def _of_headers(headers: Mapping[str, str], auth: AuthRow | None) -> Iterator[st
             yield f"headers.{name}: is the header of the credential"
 
 
+def header_faults(headers: Mapping[str, str]) -> list[str]:
+    """Return what keeps headers (lower case) from being those of requests to a provider, each fault a sentence."""
+    return list(_of_headers(headers, None))
+
+
 def _of_auth(auth: AuthRow) -> Iterator[str]:
     yield from (f"auth.header: {fault}" for fault in _of_header_name(auth.header))
     if not _PREFIX.fullmatch(auth.prefix):

@@ -14,8 +14,42 @@ PayloadPolicy = Literal["full", "metrics", "gateway"]
 
 #: Section names in the order in which they are rendered and validated.
 SECTIONS = (
-    "orgs", "workspaces", "api_keys", "custom_providers", "virtual_keys", "secrets", "configs", "prices", "gateway",
+    "orgs", "workspaces", "token_keys", "api_keys", "rate_policies", "custom_providers", "virtual_keys", "secrets",
+    "configs", "prices", "integration_prices", "gateway",
 )  # fmt: skip
+
+
+class RateRow(msgspec.Struct, frozen=True, array_like=True):
+    """A limit of rate: `value` requests or tokens in each window; 0 is none."""
+
+    type: Literal["requests", "tokens"]
+    unit: str
+    value: int
+
+
+class ConditionRow(msgspec.Struct, frozen=True, array_like=True):
+    """What a call must be for a policy to hold: one of `values` (`*`: any), and none of `excludes`."""
+
+    key: str
+    values: tuple[str, ...]
+    excludes: tuple[str, ...] = ()
+
+
+class RatePolicyRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A limit of rate for the calls that match, counted for each tuple of `group_by` values (`shared/policies.py`).
+
+    `ws` None: in all workspaces of the organisation.
+    """
+
+    id: str
+    org: str
+    ws: str | None
+    name: str
+    conditions: tuple[ConditionRow, ...]
+    group_by: tuple[str, ...]
+    type: Literal["requests", "tokens"]
+    unit: str
+    value: int
 
 
 class OrgRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,12 +72,14 @@ class WorkspaceRow(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     payload: PayloadPolicy = "full"
     metadata: dict[str, str] = {}
+    rates: tuple[RateRow, ...] = ()
 
 
 class ApiKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """An API key for inference: only hashes of its secrets (two during a rotation), hex SHA-256.
 
-    `expires` is Unix seconds.  `config` is the slug of the key's default config.
+    `expires` is Unix seconds.  `config` is the slug of the key's default config.  `ips` are the networks from which the
+    key may be used, and `models` the models that it may ask for (`shared/model_lists.py`); None: all.
     """
 
     id: str
@@ -57,6 +93,27 @@ class ApiKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     config: str | None = None
     allow_config_override: bool = True
     metadata: dict[str, str] = {}
+    ips: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    rates: tuple[RateRow, ...] = ()
+
+
+class TokenKey(msgspec.Struct, frozen=True):
+    """One RSA public key: modulus and exponent as a JSON Web Key writes them (base64url)."""
+
+    kid: str
+    n: str
+    e: str
+
+
+class TokenKeysRow(msgspec.Struct, frozen=True, eq=False):
+    """The keys with which an organisation signs tokens (JWT) that stand for API keys; row id is the organisation's.
+
+    A row is compared by identity: what was verified by a row holds as long as that row is the one in use.
+    """
+
+    id: str
+    keys: tuple[TokenKey, ...]
 
 
 class AuthRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,11 +165,45 @@ class CustomProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     uid: str = ""
 
 
+class DeploymentRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of an Azure account's deployments; `names` are the models by which requests mean it.
+
+    `is_default`: requests for any other model mean it too; an account with deployments has one such.
+    """
+
+    deployment: str
+    api_version: str = ""
+    names: tuple[str, ...] = ()
+    is_default: bool = False
+
+
+class ModelSettingsRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one model of an account has of its own: another base URL, and headers (lower case) of its requests."""
+
+    custom_host: str | None = None
+    headers: dict[str, str] = {}
+
+
+class SecretMappingRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A field of an account whose value is in a secret manager: `target` is `key` or `configurations.<setting>`.
+
+    `reference` is the id of the secret reference, `secret_key` what of the secret is meant, if not what the reference
+    says.  `is_json`: the value is JSON.
+    """
+
+    target: str
+    reference: str
+    secret_key: str | None = None
+    is_json: bool = False
+
+
 class VirtualKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """A virtual key (saved provider): which provider, with which secret, at which host.
 
     `secret` is the id of a row in `secrets`, None for a provider without a key.  `settings` are the provider's
-    further fields, none of them secret.  `models` is an allow-list; None allows all.
+    further fields, none of them secret.  `models` is an allow-list; None allows all but `denied_models`.
+    `model_settings` are by model.  With `secret_mappings` the credential is not whole without what they name.
+    `rates` are its own, `account_rates` those of its integration in its workspace, whichever virtual key is used.
     """
 
     id: str
@@ -127,6 +218,17 @@ class VirtualKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: dict[str, str] = {}
     models: frozenset[str] | None = None
     expires: float | None = None
+    denied_models: frozenset[str] = frozenset()
+    model_settings: dict[str, ModelSettingsRow] = {}
+    deployments: tuple[DeploymentRow, ...] = ()
+    secret_mappings: tuple[SecretMappingRow, ...] = ()
+    rates: tuple[RateRow, ...] = ()
+    account_rates: tuple[RateRow, ...] = ()
+
+    @property
+    def limits_models(self) -> bool:
+        """Whether there are models that requests may not ask for."""
+        return self.models is not None or bool(self.denied_models)
 
 
 class SecretRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -176,11 +278,39 @@ class Rate(msgspec.Struct, frozen=True, array_like=True):
     nano_per_mtok: int
 
 
+class UnitRate(msgspec.Struct, frozen=True, array_like=True):
+    """A price of what is not counted in tokens: `nano` nano-dollars for `per` units; a call pays for `least` or more.
+
+    Units are those of a record (`LogRecord.units`): `images`, `audio_ms`, `characters`, `searches`, `web_searches`,
+    `file_searches`.
+    """
+
+    nano: int
+    per: int = 1
+    least: int = 0
+
+
+class PriceChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Prices of a model that hold at some times, or at one service tier, in place of its row's own.
+
+    `tier` "": for calls at the usual tier, and then these are all the prices that there are; else those that differ at
+    that tier.  `from_s`: since then (Unix seconds); `hours`: only between these seconds of a UTC day, which may be
+    around midnight.  Of the usual tier the last one that holds counts, of another tier the first that has a price.
+    """
+
+    tier: str = ""
+    from_s: int = 0
+    hours: tuple[int, int] | None = None
+    rates: dict[str, tuple[Rate, ...]] = {}
+    units: dict[str, UnitRate] = {}
+
+
 class ModelPriceRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One model's prices; each list is sorted by `above`, begins at 0, and is empty when there is no such price.
 
     `match` says which model names it covers: `["equals"|"starts_with"|"ends_with"|"contains"|"regex", text]`,
-    or `["or"|"and", [match, …]]`.
+    or `["or"|"and", [match, …]]`.  `cache_write_1h` and `cache_read_audio` are parts of what is written to and read
+    from a cache.
     """
 
     id: str
@@ -193,6 +323,12 @@ class ModelPriceRow(msgspec.Struct, frozen=True, omit_defaults=True):
     audio_input: tuple[Rate, ...] = ()
     audio_output: tuple[Rate, ...] = ()
     free: bool = False
+    cache_write_1h: tuple[Rate, ...] = ()
+    cache_read_audio: tuple[Rate, ...] = ()
+    image_input: tuple[Rate, ...] = ()
+    image_output: tuple[Rate, ...] = ()
+    units: dict[str, UnitRate] = {}
+    changes: tuple[PriceChange, ...] = ()
 
 
 class ProviderPricesRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -205,3 +341,37 @@ class ProviderPricesRow(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str
     models: tuple[ModelPriceRow, ...]
     fallback: tuple[str, ...] = ()
+
+
+class OwnPrices(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one model of an integration costs from a moment on (Unix microseconds).
+
+    `rates` are nano-dollars per million tokens, by the names of `ModelPriceRow`; None: as the price list says, again.
+    """
+
+    from_us: int
+    rates: dict[str, int] | None = None
+    units: dict[str, UnitRate] = {}
+
+
+class Multipliers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What list prices of an integration are multiplied by from a moment on (Unix microseconds).
+
+    `factors` are decimal numbers, by the names of `ModelPriceRow`, by units, and `default` for all others.
+    """
+
+    from_us: int
+    factors: dict[str, str] = {}
+
+
+class IntegrationPricesRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an integration pays in place of list prices; row id is the integration's.
+
+    Each list is sorted by time: the last that has begun holds.
+    """
+
+    id: str
+    org: str
+    slug: str
+    models: dict[str, tuple[OwnPrices, ...]] = {}
+    multipliers: tuple[Multipliers, ...] = ()

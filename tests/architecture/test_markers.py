@@ -15,6 +15,7 @@ MAY_REVEAL = {
     "control_plane/core/showing.py": "shows a new API key or token once, to the person who made it",
     "control_plane/gateways/seal.py": "seals a provider key to the gateways of a group",
     "control_plane/gateways/services.py": "shows a new enrolment token once",
+    "control_plane/keys/services.py": "takes a pasted key apart, to say which one it is",
     "control_plane/orgs/oidc.py": "sends a client secret to the token endpoint of an identity provider",
     "control_plane/vault/services.py": "encrypts a provider key for the database, and masks it",
     "data_plane/providers/_anthropic_like.py": "puts the provider key into the upstream header",

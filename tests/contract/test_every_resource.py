@@ -1,16 +1,14 @@
 """What every resource of the Admin API owes its callers, whichever they are."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from control_plane.catalog.services import create_integration
 from control_plane.core.models import AuditEvent, OutboxEvent
-from control_plane.core.resources import ResourceViewSet, discover
+from control_plane.core.openapi import operations
 from control_plane.core.scopes import ORGANISATION_KEY
+from tests.contract.resource_kit import ALL, TOP, WHOLE, create_path, example, make, make_row, path_of
 from tests.control_plane.factories import Api, make_key, make_tenant
-
-ALL = discover()
-TOP = {path: viewset for path, viewset in ALL.items() if "(" not in path and not viewset.is_single}
-WHOLE = {path: viewset for path, viewset in TOP.items() if issubclass(viewset, ResourceViewSet)}
 
 pytestmark = pytest.mark.django_db
 every = pytest.mark.parametrize("path", sorted(TOP))
@@ -30,25 +28,6 @@ def api(tenant):
 def row_path(path):
     """Where a row of the resource would be; of what there is only one, it is the resource itself."""
     return f"{path}/anything" if hasattr(ALL[path], "retrieve") else path
-
-
-def create_path(path):
-    return getattr(WHOLE[path], "create_path", path)
-
-
-def example(path, tenant):
-    """The resource's own example, with what it refers to made."""
-    body = dict(WHOLE[path].example)
-    if body.get("integration_id") == "{integration}":
-        account = {"name": "account", "ai_provider_id": "openai"}
-        body["integration_id"] = create_integration(tenant.actor, account).slug
-    return body
-
-
-def make(path, tenant):
-    answer = Api(tenant.admin_key).post(create_path(path), example(path, tenant))
-    assert answer.status_code == 200, answer.content
-    return answer.json()["id"]
 
 
 def code(answer):
@@ -272,3 +251,77 @@ def test_every_answer_names_its_trace_so_that_sdks_do_not_repeat_it(path, api):
         assert answer.headers["x-portkey-trace-id"]
         assert answer.headers["x-portkey-request-id"]
         assert answer.headers["content-type"].startswith("application/json")
+
+
+#: Beside those that the router names: lists below one row.
+LISTS = sorted(
+    {op.path[1:] for op in operations() if op.action == "list" and not op.viewset.is_single} | {"configs/{id}/versions"}
+)
+#: What some lists must be told.
+ASKED = {"audit-logs": {"start_time": "2020-01-01T00:00:00Z", "end_time": "2099-01-01T00:00:00Z"}}
+
+
+def queries_of(call):
+    """How many queries a call makes, leaving aside the savepoints that a transaction needs."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = call()
+    assert answer.status_code == 200, answer.content
+    return sum(not each["sql"].startswith(("SAVEPOINT", "RELEASE SAVEPOINT")) for each in captured)
+
+
+def reading(api, tenant, known):
+    """How many queries each call makes that reads something, by its path."""
+    found = {}
+    for operation in operations():
+        if operation.method == "get":
+            path = path_of(operation, tenant, known)
+            query = ASKED.get(path, {}) | ({"organisation_id": tenant.organisation.pk} if path in ASKED else {})
+            found[operation.path] = queries_of(lambda path=path, query=query: api.get(path, **query))
+    return found
+
+
+def test_what_is_read_costs_as_many_queries_however_many_rows_there_are(tenant, api):
+    known = {"admin/workspaces/{id}": tenant.workspace.slug}
+    for path in LISTS * 2:
+        make_row(path, tenant)
+    reading(api, tenant, known)
+    few = reading(api, tenant, known)
+    for path in LISTS * 10:
+        make_row(path, tenant)
+    many = reading(api, tenant, known)
+    assert {path: (few[path], many[path]) for path in few if few[path] != many[path]} == {}
+
+
+#: How many queries a call makes: list, read, create, update, delete.  More of them are to be seen in a review.
+QUERIES = {
+    "admin/roles": (3, 2, 4, 4, 9),
+    "admin/workspaces": (3, 4, 11, 6, 34),
+    "api-keys": (3, 2, 6, 6, 6),
+    "collections": (3, 3, 9, 6, 10),
+    "configs": (3, 2, 9, 10, 9),
+    "custom-providers": (3, 2, 6, 7, 9),
+    "integrations": (4, 4, 19, 13, 21),
+    "labels": (3, 2, 7, 8, 6),
+    "policies/rate-limits": (3, 2, 5, 7, 6),
+    "policies/usage-limits": (3, 2, 5, 10, 6),
+    "providers": (3, 2, 10, 8, 7),
+    "secret-references": (3, 2, 10, 7, 15),
+    "virtual-keys": (4, 3, 16, 17, 19),
+}  # fmt: skip
+
+
+def test_queries_are_pinned_for_every_resource():
+    assert set(QUERIES) == set(WHOLE)
+
+
+@every_whole
+def test_a_call_makes_as_many_queries_as_ever(path, tenant, api):
+    row_id = make(path, tenant)
+    one, change = f"{path}/{row_id}", WHOLE[path].example_change
+    body = example(path, tenant)
+    calls = (
+        lambda: api.get(path), lambda: api.get(one), lambda: api.post(create_path(path), body), lambda: api.put(one, change),
+        lambda: api.delete(one),
+    )  # fmt: skip
+    api.get(one)
+    assert tuple(queries_of(call) for call in calls) == QUERIES[path]

@@ -104,3 +104,24 @@ def test_the_secret_of_an_identity_provider_is_nowhere_in_plain_text():
     provider.seal(Secret(SENTINEL))
     provider.save()
     assert found([SENTINEL]) == []
+
+
+def test_the_secrets_of_a_sign_in_to_a_secret_manager_are_nowhere_in_plain_text():
+    api = Api(make_tenant().admin_key)
+    addr = {"vault_addr": "https://vault.example.com"}
+    approle = {"vault_auth_type": "approle", **addr, "vault_role_id": "r", "vault_secret_id": SENTINEL}
+    entra = {
+        "azure_auth_mode": "entra", "azure_entra_tenant_id": "t", "azure_entra_client_id": "c",
+        "azure_entra_client_secret": SENTINEL, "azure_vault_url": "https://acme.vault.azure.net",
+    }  # fmt: skip
+    body = {"secret_path": "p"}
+    answers = [
+        api.post("secret-references", {**body, "name": "a", "manager_type": "hashicorp_vault", "auth_config": approle}),
+        api.post("secret-references", {**body, "name": "b", "manager_type": "azure_kv", "auth_config": entra}),
+        api.put("secret-references/a", {"auth_config": {"vault_secret_id": SECOND}}),
+        api.put("secret-references/a", {"auth_config": {"vault_auth_type": "token", "vault_token": SECOND}}),
+        api.get("secret-references"), api.get("secret-references/a"), api.get("secret-references/b"),
+    ]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [200] * 7
+    assert not any(secret in answer.content.decode() for answer in answers for secret in (SENTINEL, SECOND))
+    assert found([SENTINEL, SECOND]) == []

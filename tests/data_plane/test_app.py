@@ -63,6 +63,9 @@ class Counts:
     def routing(self, breakers, sticky):
         self.open = breakers.open_count()
 
+    def rates(self, admission):
+        self.refused = dict(admission.refused)
+
 
 def activation(seq, known=frozenset(), **sections):
     """Return the message for a revision, without the blobs that are known; and all its blobs."""

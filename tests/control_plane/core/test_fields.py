@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from rest_framework.serializers import ValidationError
+from rest_framework.serializers import Serializer, ValidationError
 
+from control_plane.core.errors import sentences
 from control_plane.core.fields import (
     CredentialField,
     MetadataField,
@@ -16,6 +17,7 @@ from control_plane.core.fields import (
     iso,
     slug_of,
 )
+from control_plane.core.limits import KEY_UNITS
 
 
 def test_a_credential_is_a_secret_from_the_first_moment():
@@ -40,25 +42,60 @@ def test_a_slug_may_have_what_the_contract_allows():
     assert SlugField().run_validation("Team_A-1") == "Team_A-1"
 
 
-@pytest.mark.parametrize(("given", "kept"), [({"a": 1}, {"a": 1}), ([{"a": 1}], {"a": 1}), ([], None), ({}, None)])
-def test_usage_limits_are_one_object(given, kept):
+COST = {"type": "cost", "credit_limit": 10}
+RATE = {"type": "requests", "unit": "rpm", "value": 5}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (COST, COST), ([COST], COST), ([], None), ({}, None), ({"credit_limit": None, "type": None}, None),
+        ({"credit_limit": 10.0, "alert_threshold": 8.5}, {**COST, "alert_threshold": 8.5}),
+        ({**COST, "alert_threshold": None, "periodic_reset": None}, COST),
+        ({**COST, "periodic_reset_days": 7.0, "next_usage_reset_at": "2030-01-31T02:00:00+02:00"},
+         {**COST, "periodic_reset_days": 7, "next_usage_reset_at": "2030-01-31T00:00:00Z"}),
+    ],
+)  # fmt: skip
+def test_usage_limits_are_one_object_of_what_was_said(given, kept):
     assert UsageLimitsField().run_validation(given) == kept
 
 
-@pytest.mark.parametrize("given", [[{}, {}], "x", 3])
+@pytest.mark.parametrize("given", [[COST, COST], "x", 3, ["x"], {"a": 1}, {"credit_limit": 0}, {"type": "cost"}])
 def test_other_usage_limits_are_refused(given):
     with pytest.raises(ValidationError):
         UsageLimitsField().run_validation(given)
 
 
-@pytest.mark.parametrize(("given", "kept"), [({"a": 1}, [{"a": 1}]), ([{"a": 1}], [{"a": 1}]), ([], [])])
+@pytest.mark.parametrize(
+    ("given", "kept"), [(RATE, [RATE]), ([RATE], [RATE]), ([], []), ([{**RATE, "value": 5.0}], [RATE])]
+)
 def test_rate_limits_are_a_list(given, kept):
-    assert RateLimitsField().run_validation(given) == kept
+    found = RateLimitsField().run_validation(given)
+    assert found == kept
+    assert all(isinstance(limit["value"], int) for limit in found)
 
 
-def test_other_rate_limits_are_refused():
+@pytest.mark.parametrize("given", [["x"], "x", [RATE, RATE], [{"value": 1}], [{**RATE, "unit": "rps"}]])
+def test_other_rate_limits_are_refused(given):
     with pytest.raises(ValidationError):
-        RateLimitsField().run_validation(["x"])
+        RateLimitsField().run_validation(given)
+
+
+def test_a_fault_in_a_limit_is_told_with_its_path():
+    class Limited(Serializer):
+        usage_limits = UsageLimitsField()
+        rate_limits = RateLimitsField(units=KEY_UNITS)
+
+    given = {
+        "usage_limits": {"credit_limit": 10, "alert_threshold": 10},
+        "rate_limits": [{**RATE, "unit": "rps"}, {**RATE, "unit": "rpy"}],
+    }
+    with pytest.raises(ValidationError) as raised:
+        Limited(data=given).is_valid(raise_exception=True)
+    assert sentences(raised.value.detail) == [
+        "usage_limits.alert_threshold: must be less than credit_limit",
+        "rate_limits.1.unit: must be one of: rps, rpm, rph, rpd, rpw",
+    ]
 
 
 @pytest.mark.parametrize("given", [{"a": 1}, {"a": None}, {"a": {}}, [], "x", {"a" * 129: "x"}, {"a": "x" * 1025}])

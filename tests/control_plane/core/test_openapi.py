@@ -8,9 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import Resolver404, resolve
 
+from control_plane.configs.question import _READERS as QUESTION_FIELDS
 from control_plane.core.management.commands import write_openapi
 from control_plane.core.openapi import document, operations
 from control_plane.core.resources import discover
+from control_plane.core.roles import ALL_SWITCHES
 
 OPERATIONS = {f"{each.method} {each.path}": each for each in operations()}
 every = pytest.mark.parametrize("name", sorted(OPERATIONS))
@@ -139,3 +141,32 @@ def test_the_types_of_keys_are_listed():
 
 def test_a_route_that_always_refuses_is_not_offered():
     assert "post" not in document()["paths"]["/api-keys"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["delete /admin/organisation/jwks", "post /admin/organisation/jwks/refresh", "post /api-keys/lookup", "get /audit-logs"],
+)  # fmt: skip
+def test_what_may_find_nothing_says_so_although_its_path_names_nothing(name):
+    assert "404" in described(name)["responses"]
+
+
+def test_what_an_organisation_has_one_of_is_described_as_no_list():
+    for path in ("/admin/organisation", "/admin/organisation/jwks"):
+        schema = described(f"get {path}")["responses"]["200"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Single"}
+
+
+def test_switches_and_simulations_have_bodies():
+    own, whole = (
+        body_of(f"put /admin/{of}/access")["schema"]["properties"] for of in ("workspaces/{workspace}", "organisation")
+    )
+    assert set(own) == set(whole) == ALL_SWITCHES
+    assert {each["type"] for each in whole.values()} == {"boolean"}
+    assert all(each["type"] == ["boolean", "null"] for each in own.values())
+    assert set(body_of("post /configs/simulate")["schema"]["properties"]) == set(QUESTION_FIELDS)
+
+
+def test_a_page_that_is_larger_than_the_largest_is_allowed_as_it_is_served():
+    size = next(each for each in described("get /configs")["parameters"] if each.get("name") == "page_size")
+    assert "maximum" not in size["schema"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from control_plane.core.resources import ReadOnlyViewSet, ResourceViewSet, build_router, discover, resource
+from control_plane.core.errors import Invalid
+from control_plane.core.resources import ReadOnlyViewSet, ResourceViewSet, build_router, choice_of, discover, resource
 from tests.control_plane.factories import Api, make_key, make_tenant, make_virtual_key, make_workspace
 
 
@@ -25,6 +26,13 @@ def test_nested_paths_are_matched_before_the_paths_above_them():
     prefixes = [prefix for prefix, _, _ in build_router().registry]
     users = next(prefix for prefix in prefixes if prefix.endswith("/users"))
     assert prefixes.index(users) < prefixes.index("admin/workspaces")
+
+
+def test_a_query_chooses_among_what_there_is():
+    assert choice_of({"status": "archived"}, "status", ("active", "archived"), "active") == "archived"
+    assert (choice_of({}, "status", ("active",), "active"), choice_of({}, "status", ("active",))) == ("active", None)
+    with pytest.raises(Invalid, match="status must be one of: active, archived"):
+        choice_of({"status": "gone"}, "status", ("active", "archived"))
 
 
 @pytest.mark.django_db

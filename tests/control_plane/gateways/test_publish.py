@@ -4,12 +4,16 @@ import time
 from datetime import timedelta
 from threading import Barrier, Thread
 
+import orjson
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.utils import timezone
+from jwt.algorithms import RSAAlgorithm
 
 from control_plane.catalog.custom_providers import create_custom_provider
+from control_plane.catalog.services import update_integration
 from control_plane.configs.services import delete_config
 from control_plane.core.models import OutboxEvent
 from control_plane.core.outbox import touch
@@ -19,11 +23,12 @@ from control_plane.gateways.publish import HEAD_CHANNEL, KEEP_VERSIONS, Publishe
 from control_plane.gateways.signing import BUNDLE_KEY, ROOT_KEYS, Signers, add_root, create_root, make_key, signer
 from control_plane.keys.models import ApiKey
 from control_plane.keys.services import delete_api_key
+from control_plane.orgs.token_keys import set_token_keys
 from shared.bundle.model import HEAD_LIFETIME_S, MAX_REVOKED, BundleRejected
 from shared.bundle.verify import Marks, check_head, marks_after_head
 from shared.ids import uuid7
-from shared.schema.rows import SECTIONS
-from tests.control_plane.factories import make_config, make_tenant, make_virtual_key
+from shared.schema.rows import SECTIONS, ProviderPricesRow, VirtualKeyRow
+from tests.control_plane.factories import Api, make_config, make_tenant, make_virtual_key
 from tests.control_plane.factories import make_key as make_api_key
 from tests.control_plane.gateways.publisher_kit import (
     content_of,
@@ -87,6 +92,22 @@ def test_a_bundle_verifies_under_the_root_and_holds_every_section(tenant, publis
     assert bundle["virtual_keys"][f"{tenant.workspace.pk}/{virtual_key.slug}"]["secret"] in bundle["secrets"]
     assert {"openai", "anthropic"} <= set(bundle["prices"])
     assert set(bundle["gateway"]) == {"policy"}
+
+
+def test_prices_are_published_at_the_start_and_once_a_day_if_they_changed(tenant, folder, root, monkeypatch):
+    now = [2_000_000_000.0]
+    publisher = make_publisher(folder, wall=lambda: now[0])
+    group = make_group(tenant)
+    work_off(publisher)
+    assert publisher.publish_prices() == 0
+    added = ProviderPricesRow("brand-new", "v2", ())
+    monkeypatch.setattr("control_plane.gateways.export.price_rows", lambda: iter([added]))
+    assert publisher.publish_prices() == 0
+    now[0] += 24 * 3600
+    assert publisher.publish_prices() == 1
+    group.refresh_from_db()
+    assert set(read_bundle(root, group)["prices"]) == {"brand-new"}
+    assert make_publisher(folder, wall=lambda: now[0]).publish_prices() == 0
 
 
 def test_a_bundle_is_addressed_to_its_group_only(tenant, publisher, root):
@@ -285,13 +306,28 @@ def test_a_bundle_holds_no_half_of_an_edit_that_commits_while_it_is_rendered(ten
     assert bundle["configs"] == {}
 
 
+#: A key to sign tokens with, as an organisation publishes it.
+TOKEN_KEY = {
+    "kid": "main", **RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key(), as_dict=True),
+}  # fmt: skip
+
+
+RATE_POLICY = {
+    "name": "Each user", "type": "requests", "unit": "rpm", "value": 7, "group_by": [{"key": "metadata._user"}],
+    "conditions": [{"key": "model", "value": "*"}],
+}  # fmt: skip
+
+
 def fill(name):
     """A tenant with one of everything."""
     tenant = make_tenant(name)
     make_api_key(tenant)
-    make_virtual_key(tenant, key=f"sk-{name}-0123456789")
+    account = make_virtual_key(tenant, key=f"sk-{name}-0123456789").integration
+    update_integration(tenant.actor, account, {"pricing_adjustments": {"multiplier": {"default": 2}}})
     make_config(tenant)
     create_custom_provider(tenant.actor, {"name": name, "base_url": "https://llm.example.com"})
+    set_token_keys(tenant.actor, {"jwks": {"keys": [TOKEN_KEY]}})
+    Api(tenant.admin_key).post("policies/rate-limits", RATE_POLICY)
     return tenant
 
 
@@ -310,7 +346,7 @@ def test_no_row_of_another_organisation_is_in_a_groups_bundle(publisher, root):
         publisher.render(group, EVERYTHING)
         bundle = read_bundle(root, group)
         assert owners(bundle) == {str(tenant.organisation.pk)}
-        assert all(bundle[name] for name in EVERYTHING)
+        assert [name for name in EVERYTHING if not bundle[name]] == []
     assert organisations_of(mine) == [mine.organisation]
 
 
@@ -550,3 +586,9 @@ def test_collecting_keeps_each_groups_own_revisions(publisher, root):
     assert publisher.collect() == 0
     for group in groups:
         assert read_bundle(root, group)["configs"]
+
+
+def test_a_set_is_published_in_one_order():
+    names = [f"model-{number}" for number in range(50)]
+    row = VirtualKeyRow(id="i", org="o", ws="w", slug="s", provider="openai", integration="n", models=frozenset(names))
+    assert orjson.loads(publish._line(row, "w/s"))["models"] == sorted(names)

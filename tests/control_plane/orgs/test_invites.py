@@ -21,6 +21,7 @@ from control_plane.orgs.invites import (
     resend_invite,
 )
 from control_plane.orgs.models import DepartedMember, Invite, Membership
+from control_plane.orgs.services import delete_workspace
 from tests.control_plane.factories import make_key, make_member, make_tenant, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +81,7 @@ def test_an_invite_is_for_one_person_only(tenant):
 def test_a_workspace_that_is_gone_is_left_out(tenant):
     team = make_workspace(tenant)
     made = create_invite(tenant.actor, NEW, "member", workspaces=[{"id": team.slug, "role": "admin"}])
-    team.delete()
+    delete_workspace(tenant.actor, team)
     assert joined(made) == []
     assert not find_or_create_user(NEW).workspace_memberships.exists()
 

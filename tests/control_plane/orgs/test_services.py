@@ -15,7 +15,7 @@ from control_plane.orgs.services import (
     principal_of_user,
     remove_workspace_user,
     resources_of,
-    set_block_inline,
+    update_organisation,
     update_workspace,
 )
 from tests.control_plane.factories import (
@@ -51,7 +51,7 @@ def test_a_name_that_cannot_be_shown_is_refused(name):
 
 def test_saved_only_mode_can_be_turned():
     tenant = make_tenant(block_inline=False)
-    set_block_inline(tenant.actor, tenant.organisation, block_inline=True)
+    tenant.organisation = update_organisation(tenant.actor, {"block_inline": True})
     tenant.organisation.refresh_from_db()
     assert tenant.organisation.block_inline is True
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from control_plane.core.scopes import ORGANISATION_KEY
 from tests.control_plane.factories import Api, make_key, make_member, make_tenant, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -185,3 +186,16 @@ def test_reading_people_does_not_allow_inviting_them():
     api = Api(make_key(tenant, scopes, key_type="organisation-service").shown_once())
     assert api.get("admin/users/invites").status_code == 200
     assert api.post("admin/users/invites", {"email": "n@example.com", "role": "member"}).status_code == 403
+
+
+def test_the_organisation_is_renamed_and_its_saved_only_mode_is_set():
+    tenant = make_tenant()
+    api = Api(tenant.admin_key)
+    before = api.get("admin/organisation").json()
+    shown = api.put("admin/organisation", {"name": "Acme, Inc.", "block_inline": not before["block_inline"]}).json()
+    assert shown == {**before, "name": "Acme, Inc.", "block_inline": not before["block_inline"]}
+    assert api.put("admin/organisation", {}).json() == shown
+    for fault in ({"name": ""}, {"name": None}, {"block_inline": "perhaps"}):
+        assert api.put("admin/organisation", fault).status_code == 400
+    few = Api(make_key(tenant, ["organisation_settings.read"], key_type=ORGANISATION_KEY).shown_once())
+    assert few.put("admin/organisation", {"name": "Mine"}).status_code == 403

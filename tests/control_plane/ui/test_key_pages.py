@@ -8,6 +8,7 @@ from control_plane.core.models import AuditEvent
 from control_plane.core.scopes import ORGANISATION_KEY
 from control_plane.keys.models import ApiKey
 from control_plane.orgs.services import add_workspace_user
+from shared.crypto.tokens import mint_key
 from tests.control_plane.factories import (
     Api,
     make_key,
@@ -146,3 +147,31 @@ def test_names_are_escaped(tenant, client):
     make_key(tenant, name="<script>x</script>")
     make_virtual_key(tenant, "<script>y</script>")
     assert b"<script" not in client.get("/keys").content
+
+
+def test_a_pasted_key_is_named_and_can_be_revoked_and_is_not_shown_again(tenant, client):
+    made = make_key(tenant, name="Batch job")
+    answer = client.post("/keys/find", {"text": made.shown_once()})
+    page = Page(answer)
+    assert "It is “Batch job”" in page.text
+    assert "The text works" in page.text
+    assert f"/keys/{made.row.pk}/revoke" in page.links()
+    assert made.shown_once() not in answer.content.decode()
+    assert page.unbalanced == []
+
+
+def test_a_pasted_key_that_was_rotated_away_is_said_not_to_work(tenant, client):
+    other = mint_key(make_key(tenant).row.pk).text.reveal()
+    assert "The text does not work" in Page(client.post("/keys/find", {"text": other})).text
+
+
+def test_a_pasted_text_of_nobody_or_of_others_is_nothing(client):
+    theirs = make_key(make_tenant("Other")).shown_once()
+    for text in (theirs, "sk-something"):
+        assert "no key of this organisation" in Page(client.post("/keys/find", {"text": text})).text
+    assert client.post("/keys/find", {"text": ""}).status_code == 400
+
+
+def test_who_may_not_list_keys_finds_none(tenant, member):
+    answer = member.post("/keys/find", {"text": make_key(tenant).shown_once()})
+    assert "no key of this organisation" in Page(answer).text

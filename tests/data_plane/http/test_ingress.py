@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
@@ -306,3 +307,17 @@ async def test_a_body_that_does_not_come_in_time_is_refused(server, monkeypatch)
     writer.close()
     (outcome,) = server.outcomes
     assert (type(outcome), outcome.message) == (BadRequest, "The request body did not come in time.")
+
+
+@pytest.mark.parametrize(("peer", "said", "seen"), [
+    ("203.0.113.7", "198.51.100.1", "203.0.113.7"), ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+    ("10.0.0.1", "", "10.0.0.1"), ("::ffff:203.0.113.7", "", "203.0.113.7"),
+])  # fmt: skip
+def test_who_calls_is_believed_of_trusted_proxies_alone(peer, said, seen):
+    made = request(("x-forwarded-for", said)).clone(remote=peer)
+    assert call_of(made, "chat", 0.0, proxies=(ip_network("10.0.0.0/8"),)).client == seen
+
+
+def test_without_proxies_the_peer_is_who_calls():
+    made = request(("x-forwarded-for", "198.51.100.1")).clone(remote="203.0.113.7")
+    assert call_of(made, "chat", 0.0).client == "203.0.113.7"

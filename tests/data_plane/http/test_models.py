@@ -152,3 +152,12 @@ async def test_a_providers_own_model_is_the_providers(tmp_path):
     async with FakeProvider([Reply(json={"id": "gpt-4o"})]) as fake, gateway(tmp_path, **at(fake)) as gw:
         assert (await gw.get("/v1/models/gpt-4o", {"x-portkey-provider": "@main"}))[0] == 200
         assert fake.seen[0].path == "/v1/models/gpt-4o"
+
+
+async def test_models_that_are_denied_are_not_listed(tmp_path):
+    prices = ProviderPricesRow(
+        "openai", "list-1", tuple(ModelPriceRow(name, ["equals", name]) for name in ("gpt-a", "gpt-b"))
+    )
+    rows = [kit.virtual_key("main", denied_models=frozenset({"gpt-b"}))]
+    async with gateway(tmp_path, virtual_keys=rows, prices=[prices]) as gw:
+        assert ids((await gw.get("/v1/models"))[1]) == ["@main/gpt-a"]

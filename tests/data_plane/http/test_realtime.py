@@ -106,6 +106,28 @@ async def test_a_session_is_held_recorded_and_priced(tmp_path):
         assert (fake.seen[0].texts[0], fake.seen[0].binaries) == ('{"type": "response.create"}', [3])
 
 
+@pytest.mark.parametrize(("provider", "below", "settings", "path", "query"), [
+    ("azure-ai", "/models", {"azure_api_version": "2024-05-01-preview"}, "/openai/v1/realtime", {"model": "gpt-realtime"}),
+    ("azure-ai", "", {}, "/openai/v1/realtime", {"model": "gpt-realtime"}),
+    ("azure-openai", "/openai", {"azure_deployment_id": "my-rt"}, "/openai/v1/realtime", {"model": "my-rt"}),
+    ("azure-openai", "/openai", {"azure_api_version": "2025-04-01-preview"}, "/openai/realtime",
+     {"api-version": "2025-04-01-preview", "deployment": "gpt-realtime"}),
+])  # fmt: skip
+async def test_a_session_at_azure_is_opened_where_the_account_has_it(tmp_path, provider, below, settings, path, query):
+    async with FakeRealtime() as fake:
+        secret = kit.sealed_row("secret-main", key=fake.key, hosts=("127.0.0.1",))
+        host = fake.base_url.removesuffix("/v1") + below
+        row = kit.virtual_key("main", provider=provider, custom_host=host, secret=secret.id, settings=settings)
+        async with gateway(tmp_path, virtual_keys=[row], secrets=[secret]) as gw:
+            async with connect(gw) as socket:
+                assert (await hear(socket))["type"] == "session.created"
+                await socket.send_json({"type": "response.create"})
+                await hear(socket, "response.done")
+            record = await record_of(gw)
+    assert (fake.seen[0].path, fake.seen[0].query, fake.seen[0].status) == (path, query, 101)
+    assert (record.provider, record.status, record.tok_in, record.tok_out) == (provider, 101, 100, 50)
+
+
 async def test_messages_are_relayed_unchanged_and_in_order(tmp_path):
     texts = [
         json.dumps({"type": "test.say", "text": text})

@@ -78,3 +78,25 @@ def test_someone_who_was_not_revoked_is_left_alone():
 
 def test_the_portkey_header_wins():
     assert presented_key({"x-portkey-api-key": "a", "authorization": "Bearer b", "x-api-key": "c"}) == "a"
+
+
+@pytest.mark.parametrize("client", ["203.0.113.7", "203.0.113.255", "2001:db8::1"])
+def test_a_key_is_good_from_the_networks_that_it_names(client):
+    call = kit.call()
+    call.client = client
+    known = kit.snapshot(api_keys=[kit.api_key(ips=("203.0.113.0/24", "2001:db8::/32"))])
+    assert authenticate(call, known, NOBODY).key.id == str(kit.KEY_ID)
+
+
+@pytest.mark.parametrize("client", ["203.0.114.7", "::1", "", "unix:"])
+def test_a_key_is_refused_from_elsewhere(client):
+    call = kit.call()
+    call.client = client
+    with pytest.raises(Forbidden, match="address"):
+        authenticate(call, kit.snapshot(api_keys=[kit.api_key(ips=("203.0.113.0/24",))]), NOBODY)
+
+
+def test_without_its_secret_nobody_learns_which_networks_a_key_has():
+    call = kit.call(key=mint_key(kit.KEY_ID).text.reveal())
+    with pytest.raises(Unauthenticated):
+        authenticate(call, kit.snapshot(api_keys=[kit.api_key(ips=("203.0.113.0/24",))]), NOBODY)

@@ -10,6 +10,7 @@ from data_plane.providers.registry import load_providers
 from shared.errors import BadRequest, InvalidJson
 from shared.redact import Secret
 from shared.routing.plan import DEFAULT_PLAN, Target
+from shared.schema.rows import ModelSettingsRow
 from shared.trace import Trace
 from tests.data_plane import kit
 
@@ -173,3 +174,13 @@ def test_an_operations_headers_go_out_with_it_only_and_the_callers_own_win():
     assert made(provider=provider).headers["prefer"] == "wait"
     assert made(provider=provider, caller={"prefer": "wait=5"}).headers["prefer"] == "wait=5"
     assert "prefer" not in made(provider=provider, raw=raw, operation=None).headers
+
+
+@pytest.mark.parametrize("raw", [None, Raw("POST", "/v1/chat/completions", b"{}", is_read=True)])
+def test_the_headers_that_an_account_says_for_a_model_go_out_with_its_requests_only(raw):
+    own = {"gpt-4o": ModelSettingsRow(None, {"x-region": "eu", "authorization": "never"})}
+    row = kit.virtual_key("main", model_settings=own)
+    operation = None if raw else "chat"
+    sent = made(row=row, raw=raw, operation=operation).headers
+    assert (sent["x-region"], sent["authorization"]) == ("eu", "Bearer sk-sentinel")
+    assert "x-region" not in made(row=row, raw=raw, operation=operation, model="gpt-4").headers

@@ -4,6 +4,7 @@ import base64
 import logging
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import msgspec
 import orjson
@@ -17,7 +18,7 @@ from data_plane.providers._aws_account import service_hosts
 from data_plane.providers.registry import load_providers
 from shared.crypto.sealing import SealedTo, seal
 from shared.redact import Secret
-from shared.schema.rows import SealedPlaintext, SecretRow
+from shared.schema.rows import ModelSettingsRow, SealedPlaintext, SecretRow
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import gateway
 from tests.fakes.clouds import BASE, EXTERNAL_ID, OWN, ROLE, FakeCloud
@@ -299,3 +300,14 @@ def test_a_secret_that_a_request_says_is_another_even_when_it_is_spelt_the_same(
             (),
         )
     assert raised.value.path == "aws_secret_access_key"
+
+
+def test_a_model_with_an_address_of_its_own_is_called_by_the_own_identity_there_and_nowhere_else():
+    own = "https://bedrock-runtime.eu-west-1.amazonaws.com/large"
+    settings = {"large": ModelSettingsRow(own)}
+    row = kit.virtual_key("cloud", provider="bedrock", settings=SERVICE, model_settings=settings)
+    place = destination(own, row)
+    large = replace(place, facts=replace(place.facts, model="large"))
+    check_identity(ask_of(bound=()), large, OwnIdentity.SAVED, ())
+    with pytest.raises(IdentityForbidden, match="its own address"):
+        check_identity(ask_of(bound=()), place, OwnIdentity.SAVED, ())

@@ -240,7 +240,8 @@ async def test_a_session_that_never_ran_can_be_dropped():
 
 @pytest.mark.parametrize("denied", [{f"k:{kit.KEY_ID}"}, {f"ws:{kit.WS}"}, {f"org:{kit.ORG}"}, {"vk:uid-main"}])
 async def test_a_revoked_caller_or_provider_is_known(denied):
-    made, _ = session(Side(), row=kit.virtual_key())
+    made, exchange = session(Side(), row=kit.virtual_key())
+    exchange.credential_id = "uid-main"
     assert made.is_denied(frozenset(denied))
     assert not made.is_denied(frozenset({"k:x", "vk:x"}))
 

@@ -8,9 +8,20 @@ from data_plane.core.types import NO_USAGE, Usage
 from data_plane.pipeline.answer import answer, refuse
 from data_plane.pipeline.authenticate import authenticate
 from data_plane.pipeline.settle import MAX_BODY_BYTES, now_us, price, settle
+from data_plane.sync.snapshot import build_snapshot
 from shared.errors import Forbidden
+from shared.own_prices import PricedCall
 from shared.schema.log_record import PREVIEW_CHARS
-from shared.schema.rows import ModelPriceRow, ProviderPricesRow, Rate, WorkspaceRow
+from shared.schema.rows import (
+    IntegrationPricesRow,
+    ModelPriceRow,
+    Multipliers,
+    OwnPrices,
+    PriceChange,
+    ProviderPricesRow,
+    Rate,
+    WorkspaceRow,
+)
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import CHAT, STREAM, at
 from tests.data_plane.pipeline.deps_kit import deps_of
@@ -59,12 +70,21 @@ def policy(name):
 LIST = ProviderPricesRow(
     "openai", "list-1",
     (
-        ModelPriceRow("paid", ["equals", "paid"], input=(Rate(0, 2_000_000_000),), output=(Rate(0, 8_000_000_000),)),
+        ModelPriceRow(
+            "paid", ["equals", "paid"], input=(Rate(0, 2_000_000_000),), output=(Rate(0, 8_000_000_000),),
+            changes=(
+                PriceChange("flex", rates={"input": (Rate(0, 1_000_000_000),), "output": (Rate(0, 4_000_000_000),)}),
+            ),
+        ),
         ModelPriceRow("gift", ["equals", "gift"], free=True),
         ModelPriceRow("half", ["equals", "half"], input=(Rate(0, 1_000_000_000),)),
     ),
 )  # fmt: skip
-PRICED = kit.snapshot(prices=[LIST])
+OWN = IntegrationPricesRow(
+    "int-1", kit.ORG, "mine", models={"paid": (OwnPrices(1_000_000, {"input": 1_000_000_000, "output": 0}),)},
+    multipliers=(Multipliers(2_000_000, {"default": "0.5"}),),
+)  # fmt: skip
+PRICED = kit.snapshot(prices=[LIST], integration_prices=[OWN])
 
 
 @pytest.mark.parametrize(("source", "model", "usage", "cost", "status"), [
@@ -72,6 +92,7 @@ PRICED = kit.snapshot(prices=[LIST])
     ("openai", "paid", Usage(0, 0), 0, "priced"),
     ("openai", "gift", Usage(10, 3), 0, "free"),
     ("openai", "half", Usage(10, 3), None, "unpriced"),
+    ("openai", "paid", Usage(images=1), None, "unpriced"),
     ("openai", "unheard-of", Usage(10, 3), None, "unpriced"),
     ("nowhere", "paid", Usage(10, 3), None, "unpriced"),
     ("openai", None, Usage(10, 3), None, "unpriced"),
@@ -79,11 +100,80 @@ PRICED = kit.snapshot(prices=[LIST])
     (None, "paid", Usage(10, 3), None, "none"),
 ])  # fmt: skip
 def test_a_cost_that_is_not_known_is_none_and_never_zero(source, model, usage, cost, status):
-    got, price_id, told = price(PRICED, source, model, usage)
+    got, price_id, told = price(PRICED, PricedCall(source, model), usage)
     assert (got, told) == (cost, status)
     assert (price_id is not None) == (
         model in {"paid", "gift", "half"} and source == "openai" and usage is not NO_USAGE
     )
+
+
+@pytest.mark.parametrize(("tier", "cost", "status", "price_id"), [
+    ("", 44_000, "priced", "openai/paid@list-1"),
+    ("flex", 22_000, "priced", "openai/paid+flex@list-1"),
+    ("scale", None, "unpriced", "openai/paid+scale@list-1"),
+])  # fmt: skip
+def test_a_tier_costs_its_own_price_and_one_without_is_unpriced_and_named(tier, cost, status, price_id):
+    assert price(PRICED, PricedCall("openai", "paid", tier), Usage(10, 3)) == (cost, price_id, status)
+
+
+@pytest.mark.parametrize(("at_us", "cost", "status"), [
+    (0, 44_000, "priced"), (999_999, 44_000, "priced"), (1_000_000, 10_000, "override"), (2_000_000, 10_000, "override"),
+])  # fmt: skip
+def test_what_an_integration_pays_holds_from_its_moment_on(at_us, cost, status):
+    got, _, told = price(PRICED, PricedCall("openai", "paid", "", at_us, "int-1"), Usage(10, 3))
+    assert (got, told) == (cost, status)
+
+
+def test_a_price_of_an_integration_that_cannot_be_read_is_no_reason_for_the_list_price():
+    manifest, blobs = kit.bundle(
+        prices=[LIST], integration_prices=[], raw={"integration_prices": {"int-1": b'{"id":"int-1","org":7}'}}
+    )
+    broken = build_snapshot(manifest, blobs, kit.opener(), None)
+    assert price(broken, PricedCall("openai", "paid", integration="int-1"), Usage(10, 3)) == (None, None, "unpriced")
+    assert price(broken, PricedCall("openai", "paid", integration="int-2"), Usage(10, 3))[2] == "priced"
+
+
+FLEX = ProviderPricesRow(
+    "openai", "list-1",
+    (
+        ModelPriceRow(
+            "gpt", ["starts_with", "gpt"], input=(Rate(0, 2_000_000_000),), output=(Rate(0, 8_000_000_000),),
+            changes=(PriceChange("flex", rates={"input": (Rate(0, 1_000_000_000),)}),),
+        ),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "served", "cost", "name"), [
+    ({}, {}, 44_000, "openai/gpt@list-1"),
+    ({}, {"service_tier": "default"}, 44_000, "openai/gpt@list-1"),
+    ({"service_tier": "auto"}, {}, 44_000, "openai/gpt@list-1"),
+    ({"service_tier": "flex"}, {"service_tier": "flex"}, 34_000, "openai/gpt+flex@list-1"),
+    ({"service_tier": "priority"}, {"service_tier": "default"}, 44_000, "openai/gpt@list-1"),
+    ({}, {"service_tier": "scale"}, None, "openai/gpt+scale@list-1"),
+    ({"service_tier": "flex"}, {}, 34_000, "openai/gpt+flex@list-1"),
+])  # fmt: skip
+async def test_the_tier_that_served_is_charged_and_the_one_that_was_asked_for_only_if_none_is_told(
+    asked, served, cost, name
+):
+    record, _, _ = await settled(reply(**served), body={**CHAT, **asked}, sections={"prices": [FLEX]})
+    assert (record.cost_nano, record.price_id) == (cost, name)
+
+
+async def test_a_record_is_priced_by_what_its_integration_paid_when_the_call_came():
+    came_us = kit.call().received_us
+    for since_us, cost, status in ((came_us, 10_000, "override"), (came_us + 1, 44_000, "priced")):
+        own = IntegrationPricesRow(
+            "int-1", kit.ORG, "mine", {"gpt-4o": (OwnPrices(since_us, {"input": 1_000_000_000, "output": 0}),)}
+        )
+        record, _, _ = await settled(reply(model="gpt-4o-2024"), sections={"integration_prices": [own]})
+        assert (record.cost_nano, record.price_status) == (cost, status)
+
+
+async def test_a_count_beyond_belief_is_estimated_and_told_as_such():
+    record, _, _ = await settled(reply(usage={"prompt_tokens": 10**15, "completion_tokens": 3}))
+    assert (record.usage_source, record.price_status) == ("estimated", "priced")
+    assert record.tok_in < 1000
 
 
 # the record of an answer

@@ -203,6 +203,16 @@ def test_a_stream_knows_whether_its_caller_was_revoked(denied, hit):
     assert made.is_denied(frozenset(denied)) is hit
 
 
+def test_a_stream_knows_whether_its_provider_was_revoked():
+    exchange = kit.exchange()
+    exchange.credential_id = "uid-main"
+    made = StreamRelay(Body(), Decoder(), exchange, lambda: 0.0)
+    assert made.is_denied(frozenset({"vk:uid-main"}))
+    assert not made.is_denied(frozenset({"vk:uid-other", "vk:"}))
+    exchange.begin_attempt("config")
+    assert not made.is_denied(frozenset({"vk:uid-main"}))
+
+
 def test_an_error_event_is_one_event_with_an_openai_error():
     text = error_frame(Forbidden("No\nway."))
     assert text.count(b"\n") == 2

@@ -1,14 +1,22 @@
 import time
 
+import msgspec
 import pytest
 
 from data_plane.core.job import Choice, Job, Principal, Raw
 from data_plane.pipeline.target import UnknownProvider, find_provider, locate
 from data_plane.providers.registry import load_providers
-from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, Unsupported
+from shared.errors import BadRequest, Forbidden, GatewayError, Quarantined, SecretUnresolved, Unsupported
 from shared.redact import Secret
 from shared.routing.plan import DEFAULT_PLAN, Target
-from shared.schema.rows import CustomProviderRow, OrgRow, WorkspaceRow
+from shared.schema.rows import (
+    CustomProviderRow,
+    DeploymentRow,
+    ModelSettingsRow,
+    OrgRow,
+    SecretMappingRow,
+    WorkspaceRow,
+)
 from tests.data_plane import kit
 
 PROVIDERS = load_providers()
@@ -45,7 +53,7 @@ def find(
     """Return where an attempt goes; `target` is a Target or the fields of a root target."""
     made = target if isinstance(target, Target) else Target(**{"path": "config", **(target or {})})
     asked = {"model": model, "messages": MESSAGES, **(body or {})}
-    fields = {name: rest.pop(name) for name in ("strict", "operation", "stream") if name in rest}
+    fields = {name: rest.pop(name) for name in ("strict", "operation", "stream", "raw") if name in rest}
     job = Job(
         fields.pop("operation", "chat"),
         DEFAULT_PLAN,
@@ -231,6 +239,21 @@ def test_a_named_provider_may_be_called_without_any_key():
 def test_an_organisations_key_goes_to_no_host_that_it_was_not_sealed_for(how):
     with pytest.raises(Forbidden, match="may not be sent to this host"):
         find(**{"target": {"virtual_key": "main"}, **how})
+
+
+@pytest.mark.parametrize(("hosts", "passes"), [
+    (("aiplatform.googleapis.com",), False), (("discoveryengine.googleapis.com",), True), ((), True),
+])  # fmt: skip
+def test_an_organisations_key_goes_to_another_service_only_when_it_was_sealed_for_that(hosts, passes):
+    settings = {"vertex_project_id": "p", "vertex_region": "global"}
+    row = kit.virtual_key("vertex", provider="vertex-ai", settings=settings)
+    snapshot = kit.snapshot(virtual_keys=[row], secrets=[kit.sealed_row(hosts=hosts)])
+    how = {"target": {"virtual_key": "vertex"}, "operation": "rerank", "snapshot": snapshot}
+    if passes:
+        assert find(**how).base_url == "https://aiplatform.googleapis.com/v1/projects/p/locations/global"
+        return
+    with pytest.raises(Forbidden, match="may not be sent to this host"):
+        find(**how)
 
 
 def test_an_organisations_key_goes_to_any_address_below_its_host():
@@ -471,7 +494,140 @@ def test_a_custom_provider_that_cannot_be_used_is_refused_to_who_names_it():
     assert find(model="@mine/m", snapshot=snapshot).provider.id == "acme"
 
 
+MINE = "https://vllm.example/v1"
+ITS_OWN = [
+    {"previous_response_id": "resp_1"}, {"conversation": "c"}, {"background": True}, {"store": True},
+    {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}, {"input": "x", "prompt": {"id": "p"}},
+]  # fmt: skip
+
+
+def at(host, body, **rest):
+    """Return the path at which OpenAI's Responses API is asked for at a custom host."""
+    target = {"provider": "openai", "custom_host": host}
+    return find(target, operation="responses", body={"input": "x", **body}, **rest).operation.path
+
+
+@pytest.mark.parametrize("body", [{}, {"store": False}, {"tools": [{"type": "function", "name": "f"}]}, {"tools": []}])
+def test_responses_at_a_host_of_ones_own_go_through_its_chat(body):
+    assert at(MINE, body) == "/chat/completions"
+
+
+@pytest.mark.parametrize("body", ITS_OWN)
+def test_what_no_chat_can_do_is_asked_of_the_host_itself(body):
+    assert at(MINE, body) == "/responses"
+
+
+@pytest.mark.parametrize(
+    "host", ["https://api.openai.com/v1", "https://eu.api.openai.com/v1", "https://API.openai.com"]
+)
+def test_the_provider_itself_is_asked_for_its_own_responses_wherever_it_stands(host):
+    assert at(host, {}) == "/responses"
+
+
+@pytest.mark.parametrize("host", ["https://api.openai.com.vllm.example", "https://my-api.openai.com/v1"])
+def test_a_host_with_a_name_like_the_providers_is_another(host):
+    assert at(host, {}) == "/chat/completions"
+
+
+def test_responses_that_are_sent_on_unread_are_the_hosts_own():
+    assert at(MINE, {}, raw=Raw("POST", None, b"{}", is_read=True)) == "/responses"
+
+
+def test_tools_that_came_raw_are_looked_into():
+    tools = msgspec.Raw(b'[{"type": "web_search"}]')
+    assert [at(MINE, {"tools": tools}), at(MINE, {"input": msgspec.Raw(b'"x"')})] == ["/responses", "/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"), [("anthropic", "/messages"), ("cohere", "/v2/chat"), ("openai", "/completions")]
+)
+def test_a_text_is_completed_by_the_chat_of_who_has_nothing_else(provider, path):
+    assert find({"provider": provider}, operation="complete", body={"prompt": "x"}).operation.path == path
+
+
 @pytest.mark.parametrize("operation", ["messages", "responses"])
 def test_what_a_chat_can_stand_for_works_with_a_custom_provider(operation):
     place = find(model="@mine/m", operation=operation, snapshot=with_added(added("acme")))
     assert place.operation.path == "/chat/completions"
+
+
+# what single models of an account have of their own
+
+
+def account(**changes):
+    """A snapshot whose `@main` is changed, its key bound to two hosts."""
+    secret = kit.sealed_row(hosts=("api.openai.com", "eu.example.com"))
+    return kit.snapshot(virtual_keys=[kit.virtual_key("main", **changes)], secrets=[secret])
+
+
+HOSTED = {"large": ModelSettingsRow("https://eu.example.com/v1", {"x-region": "eu"})}
+
+
+def test_a_model_has_its_own_address_and_the_others_the_accounts():
+    snapshot = account(model_settings=HOSTED)
+    assert find(model="@main/large", snapshot=snapshot).base_url == "https://eu.example.com/v1"
+    assert find(model="@main/small", snapshot=snapshot).base_url == "https://api.openai.com/v1"
+    moved = account(model_settings=HOSTED, custom_host="https://api.openai.com/v2")
+    assert find(model="@main/large", snapshot=moved).base_url == "https://eu.example.com/v1"
+    assert find(model="@main/small", snapshot=moved).base_url == "https://api.openai.com/v2"
+
+
+def test_the_address_of_a_model_is_no_way_around_the_hosts_of_the_credential():
+    snapshot = account(model_settings={"large": ModelSettingsRow("https://evil.example.com/v1")})
+    with pytest.raises(Forbidden, match="may not be sent to this host"):
+        find(model="@main/large", snapshot=snapshot)
+
+
+def test_a_models_address_in_plain_http_is_as_safe_as_its_owner_says():
+    plain = account(model_settings={"large": ModelSettingsRow("http://eu.example.com/v1")})
+    assert find(model="@main/large", snapshot=plain).base_url == "http://eu.example.com/v1"
+    with pytest.raises(Forbidden):
+        find({"custom_host": "http://eu.example.com/v1"}, model="@main/small", snapshot=plain)
+    with pytest.raises(Forbidden):
+        find({"custom_host": "http://eu.example.com/v1"}, model="@main/large", snapshot=account(model_settings=HOSTED))
+
+
+@pytest.mark.parametrize("model", ["gpt-4", ""])
+def test_a_model_that_is_denied_is_refused_and_so_is_none_at_all(model):
+    snapshot = account(denied_models=frozenset({"gpt-4"}))
+    with pytest.raises((Forbidden, BadRequest)):
+        find(model=f"@main/{model}", snapshot=snapshot)
+    assert find(model="@main/gpt-4o", snapshot=snapshot).facts.model == "gpt-4o"
+
+
+def test_a_call_that_names_no_model_is_refused_where_some_are_denied():
+    snapshot = account(denied_models=frozenset({"gpt-4"}))
+    with pytest.raises(Forbidden, match="names none"):
+        find({"virtual_key": "main"}, model="", operation="models", snapshot=snapshot)
+
+
+@pytest.mark.parametrize(
+    ("model", "deployment", "version"),
+    [
+        ("fast", "dep-b", "2024-02-01"), ("gpt-4o", "dep-a", "2024-10-21"), ("dep-b", "dep-b", "2024-02-01"),
+        ("never-heard-of", "dep-a", "2024-10-21"),
+    ],
+)  # fmt: skip
+def test_a_model_means_one_of_an_azure_accounts_deployments(model, deployment, version):
+    rows = (
+        DeploymentRow("dep-b", "2024-02-01", ("fast", "dep-b")),
+        DeploymentRow("dep-a", "2024-10-21", ("gpt-4o", "dep-a"), is_default=True),
+    )
+    settings = {"azure_resource_name": "res", "azure_api_version": "old"}
+    snapshot = kit.snapshot(
+        virtual_keys=[
+            kit.virtual_key("az", provider="azure-openai", secret=None, settings=settings, deployments=rows),
+        ]
+    )
+    place = find(model=f"@az/{model}", snapshot=snapshot)
+    url = place.operation.url_for(place.base_url, place.facts)
+    expected = f"/deployments/{deployment}/chat/completions?api-version={version}"
+    assert url == f"https://res.openai.azure.com/openai{expected}"
+    assert place.operation.encode(place.body, place.facts)["model"] == deployment
+
+
+def test_a_credential_in_a_secret_manager_is_refused_in_words_and_another_target_may_serve():
+    snapshot = account(secret_mappings=(SecretMappingRow("key", "ref-1"),))
+    with pytest.raises(SecretUnresolved, match="is a secret reference, which this gateway cannot resolve yet") as told:
+        find(model="@main/gpt-4o", snapshot=snapshot)
+    assert (told.value.status, told.value.final) == (503, False)

@@ -4,7 +4,8 @@ import pytest
 
 from data_plane.sync.snapshot import Holder, build_snapshot
 from shared.errors import InvalidConfig, Quarantined
-from shared.schema.rows import CustomProviderRow
+from shared.own_prices import PricedCall
+from shared.schema.rows import CustomProviderRow, IntegrationPricesRow, OwnPrices
 from tests.data_plane import kit
 
 
@@ -95,3 +96,18 @@ def test_a_bundle_without_custom_providers_and_one_with_a_section_of_a_later_ver
     manifest, blobs = kit.bundle(1, something_later=[added()])
     assert "something_later" in manifest.sections
     assert build_snapshot(manifest, blobs, kit.opener()).virtual_keys.get(f"{kit.WS}/main") is not None
+
+
+def test_what_was_found_of_prices_stays_known_as_long_as_no_price_changed():
+    own = IntegrationPricesRow("int-1", kit.ORG, "main", {"m": (OwnPrices(0, {"input": 1}),)})
+    first = kit.snapshot(integration_prices=[own])
+    same = kit.snapshot(2, previous=first, integration_prices=[own], configs=[kit.config("pc-1", {})])
+    assert (same.price_book, same.own_prices) == (first.price_book, first.own_prices)
+    said = kit.snapshot(3, previous=same, integration_prices=[])
+    assert said.price_book is same.price_book
+    assert said.own_prices is not same.own_prices
+    call = PricedCall("openai", "m", integration="int-1")
+    assert (same.own_prices.find(call).is_own, said.own_prices.find(call)) == (True, None)
+    listed = kit.snapshot(4, previous=said, integration_prices=[], prices=[])
+    assert listed.own_prices is not said.own_prices
+    assert listed.own_prices.find(PricedCall("openai", "gpt-4o")) is None

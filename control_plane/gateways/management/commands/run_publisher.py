@@ -71,6 +71,7 @@ class Command(BaseCommand):
                 publisher = Publisher(signers)
                 publisher.publish_under_root()
             publisher.publish_new_groups()
+            publisher.publish_prices()
             publisher.publish_pending()
             publisher.renew_heads(RENEW_S)
             if time.monotonic() - collected_at > COLLECT_S:
