@@ -80,9 +80,11 @@ def add_routes(app: web.Application) -> None:
     add_tokenize_route(router)
     for path in ("/v1/universal", "/v1/models", "/v1/health"):
         router.add_route("*", path, _wrong_method)
-    for name in ADMIN_SEGMENTS if relays else ():
+    relayed = ADMIN_SEGMENTS if relays else frozenset()
+    for name in sorted(relayed):
         router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", relay)
-    for name in _OWN:
+    # The router refuses a second handler for a path that it has just been given.
+    for name in (name for name in _OWN if name not in relayed):
         router.add_route("*", f"/v1/{name}{{rest:(/.*)?}}", _unbuilt)
     for method in FORWARDED_METHODS:
         router.add_route(method, "/v1/{path:.+}", partial(serve, endpoint=PROXY))

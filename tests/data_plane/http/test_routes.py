@@ -1,6 +1,10 @@
 import orjson
 import pytest
+from aiohttp import web
 
+from data_plane.http.keys import RELAY
+from data_plane.http.routes import add_routes
+from shared.admin import ADMIN_SEGMENTS
 from tests.data_plane import kit
 from tests.data_plane.gateway_kit import at, gateway
 from tests.fakes.provider import FakeProvider, Reply
@@ -40,3 +44,14 @@ async def test_every_method_of_an_api_is_forwarded(tmp_path, method):
         headers = {"x-portkey-api-key": kit.KEY_TEXT, "x-portkey-provider": "@main"}
         async with gw.session.request(method, gw.url + "/v1/files", headers=headers) as response:
             assert (response.status, fake.seen[0].method) == (200, method)
+
+
+@pytest.mark.parametrize("last", sorted(ADMIN_SEGMENTS))
+def test_a_worker_that_relays_starts_in_whatever_order_the_names_come(monkeypatch, last):
+    order = [*sorted(ADMIN_SEGMENTS - {last}), last]
+    monkeypatch.setattr("data_plane.http.routes.sorted", lambda _names: order, raising=False)
+    app = web.Application()
+    app[RELAY] = object()
+    add_routes(app)
+    paths = [resource.canonical for resource in app.router.resources()]
+    assert paths.count("/v1/logs{rest}") == 1
