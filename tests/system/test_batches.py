@@ -17,6 +17,9 @@ from tests.system.system_kit import PROVIDER_KEY, wait_for
 MIB = 1024 * 1024
 LINES = 3000
 CONCURRENCY = 25
+#: Lines that are answered in a quarter of a second on a machine that does nothing else: what a recorder that waits for its
+#: turn may hold in memory.
+BLINK = 8 * CONCURRENCY
 FILE_BYTES = 500 * MIB
 #: What a file of any size may add to the memory of the worker that takes it.
 FILE_BOUND = 32 * MIB
@@ -55,15 +58,15 @@ def test_a_batch_goes_on_after_a_kill_and_answers_every_line_once(system):
         assert sorted(line["custom_id"] for line in told) == sorted(f"c{number}" for number in range(LINES))
         assert all(line["response"]["body"]["choices"] for line in told)
         ids = [line["response"]["request_id"] for line in told]
-        # The kill may have taken the records of what had been answered in the blink before it.
+        # The kill may have taken the records of what had been answered in the blink before it, and of nothing else.
         stored = wait_for(lambda: enough(system.stored(*ids)), "the records arrive")
         assert set(stored.values()) == {1}
         sql = "SELECT count(*) FROM logs_record WHERE metadata->>'batch_id' = %s AND endpoint = 'chat' AND tok_out > 0"
-        assert system.query(sql, batch.id)[0][0] >= LINES - CONCURRENCY
+        assert system.query(sql, batch.id)[0][0] >= LINES - BLINK
 
 
 def enough(stored):
-    return stored if len(stored) >= LINES - CONCURRENCY else None
+    return stored if len(stored) >= LINES - BLINK else None
 
 
 def answered(system, batch_id):
