@@ -108,8 +108,12 @@ class Admission:
                 continue
             name, ends = limit.window(now)
             self.counters.add(name, tokens, ends)
-            if self._shared is not None and (name in self._pending or len(self._pending) < MOST_PENDING):
+            if self._shared is None:
+                continue
+            if name in self._pending or len(self._pending) < MOST_PENDING:
                 self._pending[name] = (self._pending.get(name, (0, ends))[0] + tokens, ends)
+            else:
+                self.counters.dropped += 1
 
     async def flush(self) -> None:
         """Tell Redis what calls took; what it does not take stays for the next time, until its window ends."""

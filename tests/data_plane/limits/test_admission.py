@@ -138,10 +138,10 @@ async def test_tokens_that_redis_did_not_take_are_kept_until_it_does():
     assert len(broken.added) == 1
 
 
-async def test_tokens_on_their_way_are_bounded():
+async def test_tokens_on_their_way_are_bounded_and_the_loss_is_counted():
     made, _ = admission(shared=Broken())
     made.spent([Limit(f"k:{n}", "o", "tokens", "rpd", 9, True) for n in range(MOST_PENDING + 5)], 1)
-    assert len(made._pending) == MOST_PENDING
+    assert (len(made._pending), made.counters.dropped) == (MOST_PENDING, 5)
 
 
 async def test_whoever_has_no_limits_waits_for_nothing():
