@@ -80,9 +80,10 @@ catalog: setup ## write shared/catalog/catalog.json from the providers
 openapi: setup ## write control_plane/openapi.json from the resources of the Admin API
 	@$(BIN)/python manage.py write_openapi
 
-bench: setup ## CPU and latency: the gateway beside a bare proxy, translations, the Admin API with many keys, the ledger
+bench: setup ## CPU and latency: the gateway beside a bare proxy, translations, limits, the Admin API with many keys, the ledger
 	@$(WITH_SERVICES) $(RUN) tests.performance.bench
 	@$(RUN) tests.performance.translation
+	@$(RUN) tests.performance.limits
 	@$(WITH_SERVICES) $(RUN) tests.performance.admin_api
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.ledger
 

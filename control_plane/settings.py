@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "csp",
     "control_plane.core",
+    "control_plane.budgets",
     "control_plane.accounts",
     "control_plane.orgs",
     "control_plane.vault",
@@ -113,6 +114,8 @@ INSTALLED_APPS = [
     "control_plane.keys",
     "control_plane.logs",
     "control_plane.ledger",
+    "control_plane.alerts",
+    "control_plane.explain",
     "control_plane.gateways",
     "control_plane.ui",
 ]

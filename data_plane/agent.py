@@ -5,6 +5,7 @@ happens to it or to the control plane stops the workers from serving.
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -16,12 +17,27 @@ import msgspec
 import structlog
 
 from data_plane import settings
+from data_plane.limits.keeper import LeaseKeeper
+from data_plane.limits.slices import Granted, Refused
 from data_plane.recorder.backlog import enforce_cap, live_streams, spool_state
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.upload import Uploader
 from data_plane.sync.enrol import GatewayIdentity
+from data_plane.sync.fleet import Fleet
 from data_plane.sync.guard import Guard
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from data_plane.sync.link import (
+    Activate,
+    Activated,
+    BudgetNews,
+    BudgetReplies,
+    Connected,
+    Deny,
+    Gateways,
+    Hello,
+    Link,
+    Shared,
+    Totals,
+)
 from data_plane.sync.poller import Poller
 from data_plane.sync.pull import Live, Puller
 from data_plane.sync.secrets import SecretOpener
@@ -34,6 +50,9 @@ ACK_TIMEOUT_S: Final = 5.0
 STATUS_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
 DRAIN_LOOK_S: Final = 0.05
+#: A new gateway waits so long to learn how many there are, before it takes a configuration and serves.
+FIRST_ANSWER_S: Final = 5.0
+FAREWELL_S: Final = 2.0
 
 log = structlog.get_logger(module=__name__)
 
@@ -41,8 +60,9 @@ log = structlog.get_logger(module=__name__)
 class WorkerLine:
     """The agent's end of the line to one worker, and what that worker has."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, number: int) -> None:
         self.link = link
+        self.number = number
         self.sent: frozenset[str] = frozenset()
         self.version: tuple[int, int] = (0, 0)
         self.dropped: dict[str, int] = {}
@@ -56,12 +76,15 @@ class Agent:
         self._state = state
         self._boot_id = uuid.uuid4().hex
         self._lines: list[WorkerLine] = []
+        self._attached = 0
         self._gone_drops: dict[str, int] = {}
         self._acked = asyncio.Condition()
         self._connected = False
         self._stale = False
         self._denied: frozenset[str] = frozenset()
         self._status_due = asyncio.Event()
+        self._has_reported = asyncio.Event()
+        self._fleet = Fleet(state / "gateways")
         who = identity.identity
         self._client = ControlClient(settings.EDGE_URL, Speaker(who.group, identity.instance, identity.signing_key))
         self.puller = Puller(
@@ -78,23 +101,34 @@ class Agent:
             max_backoff_s=settings.MAX_BACKOFF_S,
         )  # fmt: skip
         self._uploader = Uploader(self._client, state / "spool", max_backoff_s=settings.MAX_BACKOFF_S)
+        self._earlier = frozenset(live_streams(state / "spool"))
+        self.keeper = LeaseKeeper(
+            self._client, identity.instance, self._boot_id, reply=self._reply, recall=self._recall,
+            is_drained=lambda: self._earlier.isdisjoint(live_streams(state / "spool")),
+        )  # fmt: skip
 
     # workers
 
     async def attach(self, link: Link) -> None:
         """Give a new worker all it needs, then listen to it until it is gone."""
-        line = WorkerLine(link)
+        self._attached += 1
+        line = WorkerLine(link, self._attached)
         who = self._identity
-        link.send(Hello(who.identity.org, who.identity.group, who.instance, who.sealing_keys))
+        link.send(Hello(who.identity.org, who.identity.group, who.instance, who.sealing_keys, self._boot_id))
         link.send(Deny(sorted(self._denied)))
         link.send(Connected(self._connected))
+        if self._fleet.count:
+            link.send(Gateways(self._fleet.count))
         self._lines.append(line)
+        self.keeper.leases.workers = len(self._lines)
         if self.puller.live is not None:
             self._hand_over(line, self.puller.live)
         try:
             await self._listen(line)
         finally:
             self._lines.remove(line)
+            self.keeper.leases.workers = len(self._lines)
+            self.keeper.leases.gone(line.number)
             for reason, count in line.dropped.items():
                 self._gone_drops[reason] = self._gone_drops.get(reason, 0) + count
             link.close()
@@ -117,15 +151,26 @@ class Agent:
                         if other is not line:
                             # What a worker that hangs does not hear, it counts by itself.
                             other.link.offer(message)
+                case BudgetNews():
+                    self.keeper.heard(line.number, message.draws, message.spent, message.returned)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
+
+    def _reply(self, number: int, granted: list[Granted], refused: list[Refused]) -> None:
+        for line in self._lines:
+            if line.number == number:
+                line.link.send(BudgetReplies(granted, refused))
+
+    def _recall(self, keys: list[str]) -> None:
+        for line in self._lines:
+            line.link.send(BudgetReplies(recalled=keys))
 
     def _hand_over(self, line: WorkerLine, live: Live) -> None:
         blobs = {digest: blob for digest, blob in live.blobs.items() if digest not in line.sent}
         line.sent = frozenset(live.blobs)
         line.link.send(Activate(msgspec.json.encode(live.manifest), blobs))
 
-    def _tell_all(self, message: Deny | Connected) -> None:
+    def _tell_all(self, message: Deny | Connected | Gateways) -> None:
         for line in self._lines:
             line.link.send(message)
 
@@ -164,10 +209,19 @@ class Agent:
     async def run(self) -> None:
         """Do the background work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._poller.run())
+            tasks.create_task(self._poll())
             tasks.create_task(self._uploader.run())
+            tasks.create_task(self.keeper.run())
             tasks.create_task(self._forever(self._report, 0.0))
             tasks.create_task(self._forever(self._sweep, SWEEP_EVERY_S))
+
+    async def _poll(self) -> None:
+        if not self._fleet.count:
+            # Whoever does not know how many gateways there are would take the whole of every limit for itself.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_ANSWER_S):
+                    await self._has_reported.wait()
+        await self._poller.run()
 
     async def _forever(self, step: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while True:
@@ -200,15 +254,33 @@ class Agent:
     async def _report(self) -> None:
         """Send a status report, then wait for a reason to send the next."""
         self._status_due.clear()
-        body = msgspec.json.encode(await asyncio.to_thread(self._status))
-        await self._client.call(
-            "POST", f"{wire.DP_PREFIX}/status", body=body, headers={"content-type": "application/json"}
-        )
+        try:
+            await self._send_status(self._state_name())
+        finally:
+            self._has_reported.set()
         try:
             async with asyncio.timeout(STATUS_EVERY_S):
                 await self._status_due.wait()
         except TimeoutError:
             pass
+
+    async def _send_status(self, state: str) -> None:
+        body = msgspec.json.encode(await asyncio.to_thread(self._status, state))
+        try:
+            answer = await self._client.call(
+                "POST", f"{wire.DP_PREFIX}/status", body=body, headers={"content-type": "application/json"}
+            )
+            told = msgspec.json.decode(answer.body, type=wire.StatusAnswer) if answer.status == 200 else None
+        except msgspec.DecodeError:
+            told = None
+        except ControlUnreachable:
+            self._fleet.unheard()
+            raise
+        if told is None:
+            self._fleet.unheard()
+        elif self._fleet.told(told.gateways):
+            self._tell_all(Gateways(self._fleet.count))
+            await asyncio.to_thread(self._fleet.store)
 
     def _dropped(self) -> dict[str, int]:
         total = dict(self._gone_drops)
@@ -219,14 +291,14 @@ class Agent:
             total["refused"] = self._uploader.quarantined
         return total
 
-    def _status(self) -> wire.StatusReport:
+    def _status(self, state: str) -> wire.StatusReport:
         puller, fault = self.puller, self.puller.fault
         spooled, oldest_s = spool_state(self._state / "spool", time.time())
         marks = puller.marks
         return wire.StatusReport(
             instance=self._identity.instance,
             boot_id=self._boot_id,
-            state="REJECTED" if fault is not None and fault.code != "persist_failed" else self._state_name(),
+            state=state,
             version=VERSION,
             address=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
             workers=len(self._lines),
@@ -246,7 +318,9 @@ class Agent:
         )
 
     def _state_name(self) -> str:
-        live = self.puller.live
+        fault, live = self.puller.fault, self.puller.live
+        if fault is not None and fault.code != "persist_failed":
+            return "REJECTED"
         if live is None:
             return "STARTING"
         return "ACTIVE" if self._active() >= live.manifest.version else "VERIFIED"
@@ -261,6 +335,19 @@ class Agent:
         except TimeoutError:
             log.info("spool_kept", reason="not carried away before the end")
 
+    async def hand_back(self) -> None:
+        """Tell what was spent of budgets and give the rest to others; where nobody listens, it stays set aside."""
+        try:
+            is_shipped = not await asyncio.to_thread(live_streams, self._state / "spool")
+            await self.keeper.end(is_shipped=is_shipped)
+        except ControlUnreachable as fault:
+            log.warning("leases_not_handed_back", reason=str(fault))
+
     async def close(self) -> None:
-        """Hang up."""
+        """Say that this gateway has stopped, to a control plane that is there, and hang up."""
+        if self._connected:
+            with contextlib.suppress(ControlUnreachable, TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._send_status(wire.STOPPED)
+            self._connected = False
         await self._client.close()

@@ -16,7 +16,9 @@ from data_plane.http.keys import BATCHES, DEPS, METRICS, PAYLOADS, RELAY
 from data_plane.http.metrics import Metrics
 from data_plane.http.routes import add_routes
 from data_plane.limits.admission import Admission
+from data_plane.limits.budgets import Budgets
 from data_plane.limits.shared_counters import SharedCounters
+from data_plane.limits.slices import Draw
 from data_plane.pipeline.deps import Deps
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import Rules
@@ -25,7 +27,19 @@ from data_plane.providers.registry import load_providers
 from data_plane.recorder.payloads import PayloadStore
 from data_plane.recorder.recorder import Recorder
 from data_plane.recorder.spool import SpoolWriter
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from data_plane.sync.link import (
+    Activate,
+    Activated,
+    BudgetNews,
+    BudgetReplies,
+    Connected,
+    Deny,
+    Gateways,
+    Hello,
+    Link,
+    Shared,
+    Totals,
+)
 from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.snapshot import Holder, build_snapshot
 from data_plane.sync.tables import blob_refs
@@ -108,6 +122,8 @@ class Worker:
             admission=Admission(
                 SharedCounters(settings.REDIS_URL) if settings.REDIS_URL else None, gateways=settings.GATEWAYS
             ),
+            budgets=Budgets(self._draw),
+            boot=hello.boot,
             propagates=settings.PROPAGATES,
             proxies=settings.TRUSTED_PROXIES,
             max_upload_bytes=settings.MAX_UPLOAD_BYTES,
@@ -177,12 +193,37 @@ class Worker:
                     self._deny(message.ids)
                 case Connected():
                     self.deps.holder.connected = message.on
+                case Gateways():
+                    self.deps.admission.share_among(message.count)
+                case BudgetReplies():
+                    self._take_budgets(message)
                 case Shared():
                     self.deps.breakers.absorb(message.breakers)
                     self.deps.sticky.absorb(message.sticky)
                     self.deps.admission.counters.absorb(message.rates)
                 case _:
                     log.warning("message_unexpected", kind=type(message).__name__)
+
+    def _draw(self, draws: list[Draw]) -> None:
+        self._link.send(BudgetNews(draws, self.deps.budgets.take_spent()))
+
+    def _tell_spent(self) -> None:
+        spent = self.deps.budgets.take_spent()
+        if spent:
+            self._link.send(BudgetNews([], spent))
+
+    def _hand_back(self) -> None:
+        spent, returned = self.deps.budgets.take_spent(), self.deps.budgets.hand_back()
+        if spent or returned:
+            self._link.send(BudgetNews([], spent, returned))
+
+    def _take_budgets(self, message: BudgetReplies) -> None:
+        budgets = self.deps.budgets
+        budgets.absorb([*message.granted, *message.refused])
+        if message.recalled:
+            # What was spent is told before what is handed back, so that nothing seems free that is spent.
+            spent = budgets.take_spent()
+            self._link.send(BudgetNews([], spent, budgets.recall(message.recalled)))
 
     async def report(self) -> None:
         """Share this worker's counts with the others, and tell the agent what was dropped, now and then."""
@@ -191,6 +232,7 @@ class Worker:
             self._metrics.flush()
             self._metrics.routing(self.deps.breakers, self.deps.sticky)
             self._metrics.rates(self.deps.admission)
+            self._metrics.budgets(self.deps.budgets)
             self._metrics.sessions.set(self.deps.sockets.open_count)
             self._link.send(Totals(self.deps.recorder.totals()))
 
@@ -205,11 +247,13 @@ class Worker:
             rates = self.deps.admission.counters.take_untold()
             if counts or choices or rates:
                 self._link.send(Shared(counts, choices, rates))
+            self._tell_spent()
             await self.deps.admission.flush()
 
     async def close(self) -> None:
         """Write out the records and close every connection."""
         with contextlib.suppress(ConnectionError):
+            self._hand_back()
             self._link.send(Totals(self.deps.recorder.totals()))
         await asyncio.to_thread(self.deps.recorder.close)
         await self.deps.identities.close()

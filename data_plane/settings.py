@@ -46,7 +46,8 @@ REDIS_URL: Final = _env.text(
 )  # fmt: skip
 GATEWAYS: Final = _env.integer(
     "GATEHOUSE_GATEWAYS", 1,
-    "How many gateways share each limit of rate where there is no Redis, or while it is away.", least=1, most=10_000,
+    "At least so many gateways share each limit of rate where there is no Redis, or while it is away; how many there"
+    " are is learned from the control plane.", least=1, most=10_000,
 )  # fmt: skip
 ENVIRONMENT: Final = _env.text(
     "GATEHOUSE_ENVIRONMENT", "production", "`development` trusts this machine as a custom host; all else is production."

@@ -177,6 +177,7 @@ class Supervisor:
             await self._agent.drain(DRAIN_S)
             background.cancel()
             await asyncio.gather(background, *keepers, return_exceptions=True)
+            await self._agent.hand_back()
             await self._agent.close()
 
 

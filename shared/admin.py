@@ -7,8 +7,8 @@ from typing import Final
 
 #: First segments of the Admin API's paths.
 ADMIN_SEGMENTS: Final = frozenset(
-    {"admin", "agent-integrations", "agent-servers", "analytics", "api-keys", "audit-logs", "collections", "configs",
-     "custom-providers", "deployments", "feedback", "guardrails", "integrations", "labels", "logs", "mcp-integrations",
-     "mcp-servers", "model-configs", "plugins", "policies", "prompts", "providers", "scim", "secret-references",
-     "virtual-keys", "workspace-exclusions"}
+    {"admin", "agent-integrations", "agent-servers", "alert-deliveries", "alert-destinations", "analytics", "api-keys",
+     "audit-logs", "budgets", "collections", "configs", "custom-providers", "deployments", "feedback", "guardrails",
+     "integrations", "labels", "limits", "logs", "mcp-integrations", "mcp-servers", "model-configs", "plugins",
+     "policies", "prompts", "providers", "scim", "secret-references", "virtual-keys", "workspace-exclusions"}
 )  # fmt: skip

@@ -6,17 +6,21 @@
     ├── Forbidden 403
     ├── NotFound 404
     ├── BodyTooLarge 413
+    ├── BudgetExceeded 412 ── ProviderBudgetExceeded
     ├── RateLimited 429 ── ProviderRateLimited
     ├── UpstreamTimeout 408
     ├── UpstreamUnreachable 502, UpstreamInvalid 502, UpstreamBroken 502, ConnectTimeout 503
-    └── Unavailable 503 ── NotReady, Quarantined, SecretUnresolved, Draining
+    └── Unavailable 503 ── NotReady, Quarantined, BudgetUnavailable, SecretUnresolved, Draining
 
 Status and code belong to the class, the sentence to the instance.  A sentence never holds a secret, an internal
 address or a stack trace.
 """
 
 import math
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from shared.money import NANO
 
 Json = dict[str, Any]
 
@@ -159,6 +163,62 @@ class ProviderRateLimited(RateLimited):
     final = False
 
 
+class BudgetExceeded(GatewayError):
+    """A budget of the caller's has not enough left for what this call may take.
+
+    `kind` says whose it is; `limit`, `left` and `need` are nano-dollars when `unit` is cost, else tokens or requests.
+    """
+
+    status = 412
+    code = "budget_exceeded"
+
+    def __init__(self, owner: str, *, kind: str, unit: str, limit: int, left: int, need: int) -> None:
+        super().__init__(_exhausted(owner, unit, limit=limit, left=left, need=need), path=kind)
+        self.kind = kind
+
+    def body(self) -> Json:
+        """Return the JSON body; `type` names the kind of budget as Portkey's does, and its code of budgets is 04."""
+        answer = super().body()
+        answer["error"]["type"] = _EXHAUST_TYPES.get(self.kind, f"{self.kind}_exhaust_error")
+        answer["error"]["code"] = "04"
+        return answer
+
+
+#: What Portkey calls it when one of these is used up, where it is not by our word for it.
+_EXHAUST_TYPES: Final = {
+    "policy": "usage_limits_policy_exhaust_error",
+    "integration_workspace": "integration_exhaust_error",
+}
+
+
+def _said(unit: str, amount: int) -> str:
+    return f"${Decimal(amount) / NANO:,.6f}".rstrip("0").rstrip(".") if unit == "cost" else f"{amount} {unit}"
+
+
+def _exhausted(owner: str, unit: str, *, limit: int, left: int, need: int) -> str:
+    told = f"Portkey Error: Usage limit exceeded: {owner} allows {_said(unit, limit)}"
+    if left <= 0:
+        return f"{told}, all of which is used."
+    return (
+        f"{told}, {_said(unit, left)} are left, and this request may take up to {_said(unit, need)} beside others on"
+        " their way."
+    )
+
+
+class ProviderBudgetExceeded(BudgetExceeded):
+    """A budget of a provider's account has not enough left: another target may answer."""
+
+    final = False
+
+
+class UnpricedRefused(GatewayError):
+    """Nobody knows what the call costs, and the organisation allows none of these under a budget."""
+
+    status = 412
+    code = "unpriced_model"
+    final = False
+
+
 class UpstreamTimeout(GatewayError):
     """The provider did not answer within the target's `request_timeout`."""
 
@@ -222,6 +282,16 @@ class Quarantined(Unavailable):
     """The configuration row that this request needs was refused by the gateway."""
 
     code = "config_quarantined"
+
+
+class BudgetUnavailable(Unavailable):
+    """Whether a budget has enough left cannot be told now; what cannot be told is refused."""
+
+    code = "budget_unavailable"
+
+    def headers(self) -> dict[str, str]:
+        """Return when to come back."""
+        return {"retry-after": "2"}
 
 
 class SecretUnresolved(Unavailable):

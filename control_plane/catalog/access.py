@@ -11,8 +11,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import BooleanField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
+from control_plane.budgets.models import Budget
+from control_plane.budgets.usage import set_used, usage_json
+from control_plane.catalog.budgets import budgets_in, keep_workspace_budgets, reset_workspaces
 from control_plane.catalog.models import Integration, IntegrationAccess, VirtualKey
 from control_plane.catalog.naming import free_slug
 from control_plane.catalog.serializers import virtual_key_json
@@ -101,7 +103,10 @@ def accesses_json(integration: Integration) -> dict[str, Any]:
     if integration.workspace_id is not None:
         rows = rows.filter(pk=integration.workspace_id)
     said = {row.workspace_id: row for row in integration.accesses.all()}
-    listed = [_access_json(integration, workspace, said.get(workspace.pk)) for workspace in rows]
+    budgets = budgets_in(integration)
+    listed = [
+        _access_json(integration, workspace, said.get(workspace.pk), budgets.get(workspace.pk)) for workspace in rows
+    ]
     return {
         "object": "list",
         "total": len(listed),
@@ -111,7 +116,10 @@ def accesses_json(integration: Integration) -> dict[str, Any]:
     }
 
 
-def _access_json(integration: Integration, workspace: Workspace, row: IntegrationAccess | None) -> dict[str, Any]:
+def _access_json(
+    integration: Integration, workspace: Workspace, row: IntegrationAccess | None, budget: Budget | None
+) -> dict[str, Any]:
+    set_used(workspace, budget)
     usage = row.usage_limits if row is not None else integration.global_usage_limits
     rates = row.rate_limits if row is not None else integration.global_rate_limits
     is_open = row.enabled if row is not None else integration.global_access
@@ -122,6 +130,7 @@ def _access_json(integration: Integration, workspace: Workspace, row: Integratio
         "enabled": is_open or integration.workspace_id is not None,
         "is_global": row is None,
         "usage_limits": usage,
+        **usage_json(workspace),
         "rate_limits": rates[0] if rates else None,
     }
 
@@ -148,6 +157,8 @@ def set_access(actor: Principal, integration: Integration, given: Json) -> None:
     for workspace, entry in entries.items():
         _take(integration, workspace, entry)
     integration.save()
+    keep_workspace_budgets(integration)
+    reset_workspaces(actor, integration, [row for row, entry in entries.items() if entry.get("reset_usage")])
     after = accesses_json(integration)
     audit.record(actor, "update", integration, before={"workspaces": before}, after={"workspaces": after})
     gained = _open_workspaces(integration) - opened
@@ -185,8 +196,6 @@ def _take(integration: Integration, workspace: Workspace, entry: Json) -> None:
         row.usage_limits = entry["usage_limits"]
     if "rate_limits" in entry:
         row.rate_limits = entry["rate_limits"] or []
-    if entry.get("reset_usage"):
-        row.usage_reset_at = timezone.now()
     row.save()
 
 

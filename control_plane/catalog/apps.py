@@ -10,5 +10,5 @@ class CatalogConfig(AppConfig):
     label = "catalog"
 
     def ready(self) -> None:
-        """Answer which integrations use a secret reference."""
-        from control_plane.catalog import mappings  # noqa: F401, PLC0415 -- models exist only now
+        """Answer which integrations use a secret reference, and give new workspaces their budgets."""
+        from control_plane.catalog import budgets, mappings  # noqa: F401, PLC0415 -- models exist only now

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
+from control_plane.budgets.services import budget_rows, rows_among
 from control_plane.catalog.access import with_access
 from control_plane.catalog.allowed_models import models_for_gateways
+from control_plane.catalog.budgets import IN_WORKSPACE, INTEGRATION, VIRTUAL_KEY
 from control_plane.catalog.deployments import DEPLOYMENTS, deployment_rows
 from control_plane.catalog.mappings import mapping_rows
 from control_plane.catalog.models import CustomProvider, Integration, IntegrationAccess, VirtualKey
@@ -41,6 +43,7 @@ def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struc
     """Yield (section, row id, row) for each virtual key whose integration is active and open to its workspace."""
     accesses = IntegrationAccess.objects.filter(organisation=organisation)
     said = {(each.integration_id, each.workspace_id): each.rate_limits for each in accesses}
+    budgets = budget_rows(organisation)
     active = VirtualKey.objects.filter(organisation=organisation, integration__status="active")
     rows = with_access(active.select_related("integration"))
     for virtual_key in rows.prefetch_related("integration__models", "integration__mappings").iterator(_BATCH):
@@ -59,6 +62,13 @@ def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struc
             expires=virtual_key.expires_at.timestamp() if virtual_key.expires_at else None,
             rates=rate_rows(virtual_key.rate_limits),
             account_rates=rate_rows(said.get(of, integration.global_rate_limits)),
+            integration_rates=rate_rows(integration.rate_limits),
+            budgets=rows_among(
+                budgets,
+                (VIRTUAL_KEY, virtual_key.pk, virtual_key.workspace_id),
+                (IN_WORKSPACE, *of),
+                (INTEGRATION, integration.pk, None),
+            ),
             **_of_account(integration),
         )
         yield "virtual_keys", f"{virtual_key.workspace_id}/{virtual_key.slug}", row

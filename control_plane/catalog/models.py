@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from control_plane.budgets.usage import is_exhausted
 from control_plane.core.tenancy import TenantModel, WorkspaceModel
 from control_plane.vault.models import SecretReference, VaultSecret
 
@@ -38,7 +39,8 @@ class Integration(TenantModel):
     """An account with a provider.  `workspace` None: it belongs to the organisation as a whole.
 
     `is_own` marks one that was made together with a virtual key and goes with it.  `global_access`: workspaces that
-    nothing else is said of may use it; `global_usage_limits` and `global_rate_limits` are for each of these.
+    nothing else is said of may use it; `global_usage_limits` and `global_rate_limits` are for each of these, while
+    `usage_limits` and `rate_limits` are for all of them together.
     """
 
     workspace_field: ClassVar[str | None] = "workspace_id"
@@ -54,6 +56,8 @@ class Integration(TenantModel):
     allow_all_models = models.BooleanField(default=True)
     is_own = models.BooleanField(default=False)
     pricing_adjustments = models.JSONField(null=True)
+    usage_limits = models.JSONField(null=True)
+    rate_limits = models.JSONField(default=list)
     global_access = models.BooleanField(default=False)
     global_usage_limits = models.JSONField(null=True)
     global_rate_limits = models.JSONField(default=list)
@@ -120,10 +124,7 @@ class SaidPrice(TenantModel):
 
 
 class IntegrationAccess(TenantModel):
-    """Whether one workspace may use an integration of the organisation, and how much of it.
-
-    `usage_reset_at`: usage before that moment does not count any more.
-    """
+    """Whether one workspace may use an integration of the organisation, and how much of it."""
 
     workspace_field: ClassVar[str | None] = "workspace_id"
 
@@ -132,7 +133,6 @@ class IntegrationAccess(TenantModel):
     enabled = models.BooleanField()
     usage_limits = models.JSONField(null=True)
     rate_limits = models.JSONField(default=list)
-    usage_reset_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("id",)
@@ -165,10 +165,7 @@ class SecretMapping(TenantModel):
 
 
 class VirtualKey(WorkspaceModel):
-    """An integration under a name that requests of one workspace use; the contract calls it a provider too.
-
-    `usage_reset_at`: usage before that moment does not count any more.
-    """
+    """An integration under a name that requests of one workspace use; the contract calls it a provider too."""
 
     slug = models.CharField(max_length=255)
     integration = models.ForeignKey(Integration, on_delete=models.PROTECT, related_name="virtual_keys")
@@ -177,7 +174,6 @@ class VirtualKey(WorkspaceModel):
     usage_limits = models.JSONField(null=True)
     rate_limits = models.JSONField(default=list)
     expires_at = models.DateTimeField(null=True)
-    usage_reset_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("id",)
@@ -196,10 +192,15 @@ class VirtualKey(WorkspaceModel):
         return bool(getattr(self, "is_open", True))
 
     def status_at(self, moment: datetime) -> str:
-        """Return `active`, `expired` as of a moment, or `disabled` when its integration may not be used here."""
+        """Return `active`, or why it cannot be used at a moment.
+
+        `disabled`: its integration may not be used here; `expired`; `exhausted`, as `with_usage` has found.
+        """
         if not self.has_access or self.integration.status != "active":
             return "disabled"
-        return "expired" if self.expires_at is not None and self.expires_at <= moment else "active"
+        if self.expires_at is not None and self.expires_at <= moment:
+            return "expired"
+        return "exhausted" if is_exhausted(self) else "active"
 
     @property
     def status(self) -> str:

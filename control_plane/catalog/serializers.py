@@ -6,6 +6,7 @@ import msgspec
 import orjson
 from rest_framework import serializers
 
+from control_plane.budgets.usage import limits_json, usage_json
 from control_plane.catalog.deployments import DEPLOYMENTS, LEGACY_LIST
 from control_plane.catalog.mappings import mappings_json
 from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
@@ -125,6 +126,9 @@ class IntegrationSerializer(TenantSerializer):
     configurations = ConfigurationsField(required=False)
     secret_mappings = SecretMappingsField(required=False, allow_null=True)
     pricing_adjustments = PricingAdjustmentsField(required=False, allow_null=True)
+    usage_limits = UsageLimitsField(required=False, allow_null=True)
+    rate_limits = RateLimitsField(required=False, allow_null=True)
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
     create_default_provider = serializers.BooleanField(required=False, default=True)
     default_provider_slug = SlugField()
 
@@ -253,6 +257,9 @@ def integration_json(row: Integration) -> Json:
         "allow_all_models": row.allow_all_models,
         "secret_mappings": mappings_json(row.mappings.all()),
         "pricing_adjustments": row.pricing_adjustments,
+        "usage_limits": limits_json(row),
+        "rate_limits": row.rate_limits,
+        **usage_json(row),
         "created_at": iso(row.created_at),
         "last_updated_at": iso(row.last_updated_at),
         "object": "integration",
@@ -270,7 +277,8 @@ def _common_json(row: VirtualKey) -> Json:
         "workspace_id": str(row.workspace_id),
         "integration_id": str(row.integration_id),
         "has_access": row.has_access,
-        "usage_limits": row.usage_limits,
+        "usage_limits": limits_json(row),
+        **usage_json(row),
         "reset_usage": None,
         "expires_at": iso(row.expires_at),
         "created_at": iso(row.created_at),

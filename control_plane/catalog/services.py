@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import transaction
-from django.utils import timezone
 
+from control_plane.budgets.services import hold_budgets
 from control_plane.catalog.access import give_first_access, may_use
 from control_plane.catalog.allowed_models import hosts_of_models
+from control_plane.catalog.budgets import drop_budgets, keep_budget, keep_workspace_budgets, make_budget
 from control_plane.catalog.hosts import allowed_hosts, checked_custom_host
 from control_plane.catalog.mappings import refuse_both, set_mappings
 from control_plane.catalog.models import Integration, VirtualKey
@@ -52,9 +53,10 @@ def create_integration(
 ) -> Integration:
     """Make an integration of `name`, `ai_provider_id`, `key` (Secret), `slug`, `description`, `configurations`.
 
-    Only the first two must be given; `secret_mappings` (see `mappings.py`) and `pricing_adjustments` may be, too.  One
-    of the organisation is for its default workspace until others are given access.  Raises Invalid for an unknown
-    provider, a host that may not be used, or a secret reference that may not; Conflict for a slug that is taken.
+    Only the first two must be given; `secret_mappings` (see `mappings.py`), `pricing_adjustments`, `usage_limits` and
+    `rate_limits` (of all its workspaces together) may be, too.  One of the organisation is for its default workspace
+    until others are given access.  Raises Invalid for an unknown provider, a host that may not be used, or a secret
+    reference that may not; Conflict for a slug that is taken.
     """
     refuse_both(given)
     settings, secrets = _settings(given)
@@ -72,7 +74,10 @@ def create_integration(
         secret=store_secret(actor.organisation_id, key or NO_KEY, hosts, secrets) if key or secrets else None,
         is_own=is_own,
         pricing_adjustments=given.get("pricing_adjustments"),
+        usage_limits=given.get("usage_limits"),
+        rate_limits=given.get("rate_limits") or [],
     )
+    make_budget(integration)
     if workspace is None:
         give_first_access(integration)
     set_mappings(integration, given.get("secret_mappings") or [])
@@ -85,10 +90,11 @@ def create_integration(
 
 @transaction.atomic
 def update_integration(actor: Principal, integration: Integration, given: Json) -> Integration:
-    """Change what `given` names: `name`, `description`, `key`, `pricing_adjustments`, or an object as a whole.
+    """Change what `given` names: `name`, `description`, `key`, `pricing_adjustments`, limits, or an object as a whole.
 
-    Such are `configurations` and `secret_mappings`.  Raises Invalid when the host changes and the key is not given
-    again.  Secrets among the configurations replace all that there were.
+    Such are `configurations` and `secret_mappings`.  `reset_usage`: what was used until now does not count any more.
+    Raises Invalid when the host changes and the key is not given again.  Secrets among the configurations replace all
+    that there were.
     """
     refuse_both(given)
     for field in ("ai_provider_id", "slug"):
@@ -111,7 +117,16 @@ def update_integration(actor: Principal, integration: Integration, given: Json) 
     if "pricing_adjustments" in given:
         said, integration.pricing_adjustments = integration.pricing_adjustments, given["pricing_adjustments"]
         say_multipliers(integration, said)
+    if "usage_limits" in given:
+        integration.usage_limits = given["usage_limits"]
+    if "rate_limits" in given:
+        integration.rate_limits = given["rate_limits"] or []
     integration.save()
+    if integration.name != before["name"]:
+        hold_budgets(integration.organisation_id, [integration.pk])
+    keep_budget(actor, integration, given)
+    if integration.name != before["name"]:
+        keep_workspace_budgets(integration)
     if "secret_mappings" in given:
         set_mappings(integration, given["secret_mappings"] or [])
         integration = Integration.objects.select_related("secret").get(pk=integration.pk)
@@ -141,10 +156,12 @@ def _store(integration: Integration, key: Secret | None, hosts: tuple[str, ...],
 @transaction.atomic
 def delete_integration(actor: Principal, integration: Integration) -> None:
     """Delete an integration with its credential and every virtual key of it; answers that use them are broken off."""
-    revoked = []
-    for virtual_key in integration.virtual_keys.select_related("integration"):
+    revoked, virtual_keys = [], list(integration.virtual_keys.select_related("integration"))
+    hold_budgets(integration.organisation_id, [integration.pk, *(row.pk for row in virtual_keys)])
+    for virtual_key in virtual_keys:
         audit.record(actor, "delete", virtual_key, before=virtual_key_json(virtual_key))
         revoked.append(f"vk:{virtual_key.pk}")
+        drop_budgets(virtual_key)
         virtual_key.delete()
     audit.record(actor, "delete", integration, before=integration_json(integration))
     _drop(integration)
@@ -153,6 +170,7 @@ def delete_integration(actor: Principal, integration: Integration) -> None:
 
 def _drop(integration: Integration) -> None:
     secret = integration.secret
+    drop_budgets(integration)
     integration.delete()
     if secret is not None:
         secret.delete()
@@ -182,6 +200,7 @@ def create_provider(actor: Principal, workspace: Workspace, integration: Integra
         rate_limits=given.get("rate_limits") or [],
         expires_at=given.get("expires_at"),
     )
+    make_budget(virtual_key)
     audit.record(actor, "create", virtual_key, after=virtual_key_json(virtual_key))
     touch(workspace.organisation_id, SECTIONS)
     return virtual_key
@@ -228,9 +247,8 @@ def update_virtual_key(actor: Principal, virtual_key: VirtualKey, given: Json) -
         virtual_key.note = given["note"] or ""
     if "rate_limits" in given:
         virtual_key.rate_limits = given["rate_limits"] or []
-    if given.get("reset_usage"):
-        virtual_key.usage_reset_at = timezone.now()
     virtual_key.save()
+    keep_budget(actor, virtual_key, given)
     audit.record(actor, "update", virtual_key, before=before, after=virtual_key_json(virtual_key))
     touch(virtual_key.organisation_id, SECTIONS)
     return virtual_key
@@ -256,7 +274,9 @@ def delete_virtual_key(actor: Principal, virtual_key: VirtualKey) -> None:
     Gateways refuse it from the next head on, and break off the answers that use it.
     """
     integration, revoked = virtual_key.integration, f"vk:{virtual_key.pk}"
+    hold_budgets(integration.organisation_id, [integration.pk, virtual_key.pk])
     audit.record(actor, "delete", virtual_key, before=virtual_key_json(virtual_key))
+    drop_budgets(virtual_key)
     virtual_key.delete()
     if integration.is_own and not integration.virtual_keys.exists():
         audit.record(actor, "delete", integration, before=integration_json(integration))

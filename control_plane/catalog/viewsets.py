@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from control_plane.catalog import custom_providers, services
+from control_plane.budgets.usage import with_usage
+from control_plane.catalog import budgets, custom_providers, services
 from control_plane.catalog.access import count_workspaces, global_access_json, open_to, with_access
 from control_plane.catalog.models import CustomProvider, Integration, VirtualKey
 from control_plane.catalog.serializers import (
@@ -26,7 +27,9 @@ from control_plane.core.tenancy import by_id_or_slug, resolve_workspace, visible
 from control_plane.orgs.models import Workspace
 
 #: Virtual keys with all that is shown of them, in a number of queries that does not depend on how many there are.
-_VIRTUAL_KEYS: Final = with_access(VirtualKey.objects.select_related("integration", "integration__secret"))
+_VIRTUAL_KEYS: Final = with_usage(
+    with_access(VirtualKey.objects.select_related("integration", "integration__secret")), budgets.VIRTUAL_KEY
+)
 
 
 def _integration_for(principal: Principal, workspace: Workspace, named: str) -> Integration:
@@ -134,7 +137,9 @@ class OfIntegrations(ScopedViewSet):
 class IntegrationViewSet(OfIntegrations, ResourceViewSet):
     """Integrations: those of a workspace, and those of the organisation, which need scopes of their own."""
 
-    queryset = Integration.objects.select_related("secret").prefetch_related("mappings")
+    queryset = with_usage(
+        Integration.objects.select_related("secret").prefetch_related("mappings"), budgets.INTEGRATION
+    )
     serializer_class = IntegrationSerializer
     filters: ClassVar[dict[str, str]] = {"type": "workspace or organisation"}
     example: ClassVar[Json] = {

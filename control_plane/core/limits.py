@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from shared.schema.rows import RateRow
+from shared.schema.limits import RateRow
 
 Json = dict[str, Any]
 Faults = dict[str, Any]

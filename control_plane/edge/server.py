@@ -14,6 +14,7 @@ import zstandard
 from aiohttp import web
 from django.conf import settings
 
+from control_plane.budgets.leases import take_report
 from control_plane.edge.auth import Caller, Callers
 from control_plane.edge.database import close_database, in_database
 from control_plane.edge.heads import Heads
@@ -121,7 +122,7 @@ async def get_blob(request: web.Request) -> web.Response:
 
 
 async def post_status(request: web.Request) -> web.Response:
-    """`POST /status`: what a gateway says of itself."""
+    """`POST /status`: what a gateway says of itself; it is told among how many it is."""
     caller, body = await _caller(request)
     if len(body) > wire.MAX_STATUS_BYTES:
         raise BodyTooLarge("The status report is too large.")
@@ -131,8 +132,23 @@ async def post_status(request: web.Request) -> web.Response:
         raise BadRequest(f"The status report is not valid: {fault}") from None
     if report.instance != caller.instance:
         raise Forbidden("The report is about another instance.")
-    await in_database(take_status, caller.group, report)
-    return web.json_response({})
+    answer = await in_database(take_status, caller.group, report)
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+async def post_usage(request: web.Request) -> web.Response:
+    """`POST /usage`: book what a gateway has spent of budgets, and grant what it needs of them."""
+    caller, body = await _caller(request)
+    if len(body) > wire.MAX_USAGE_BYTES:
+        raise BodyTooLarge("The usage report is too large.")
+    try:
+        report = msgspec.json.decode(body, type=wire.UsageReport)
+    except _UNREADABLE as fault:
+        raise BadRequest(f"The usage report is not valid: {fault}") from None
+    if report.instance != caller.instance:
+        raise Forbidden("The report is about another instance.")
+    answer = await in_database(take_report, caller.group, caller.organisations, report)
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
 def _unpack(body: bytes, digest: str) -> bytes:
@@ -200,6 +216,7 @@ def build_edge() -> web.Application:
     app.router.add_get(f"{prefix}/manifests/{{digest:[0-9a-f]{{64}}}}", get_manifest)
     app.router.add_get(f"{prefix}/blobs/{{digest:[0-9a-f]{{64}}}}", get_blob)
     app.router.add_post(f"{prefix}/status", post_status)
+    app.router.add_post(f"{prefix}/usage", post_usage)
     app.router.add_post(f"{prefix}/ingest/{{stream}}/{{first:[0-9]{{1,18}}}}", post_ingest)
     app.router.add_get("/readyz", ready)
     return app

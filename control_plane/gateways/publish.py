@@ -29,6 +29,7 @@ from control_plane.orgs.export import export as export_orgs
 from control_plane.orgs.export import export_token_keys
 from control_plane.orgs.models import Organisation
 from control_plane.policies.export import export as export_policies
+from control_plane.policies.export import export_budgets
 from shared.bundle.codec import encode_section
 from shared.bundle.model import (
     HEAD_LIFETIME_S,
@@ -53,6 +54,7 @@ EXPORTERS: Final[tuple[tuple[frozenset[str], Exporter], ...]] = (
     (frozenset({"token_keys"}), export_token_keys),
     (frozenset({"api_keys"}), export_keys),
     (frozenset({"rate_policies"}), export_policies),
+    (frozenset({"usage_policies"}), export_budgets),
     (frozenset({"custom_providers"}), export_providers),
     (frozenset({"virtual_keys"}), export_catalog),
     (frozenset({"integration_prices"}), export_own_prices),

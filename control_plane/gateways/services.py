@@ -116,8 +116,11 @@ def _enrolled(group: GatewayGroup, root_sha256: str) -> wire.EnrolAnswer:
     return wire.EnrolAnswer(str(group.organisation_id), str(group.id), root_sha256)
 
 
-def take_status(group_id: UUID, report: wire.StatusReport) -> None:
-    """Store a gateway's report about itself; raises BadRequest for text that the database cannot hold."""
+def take_status(group_id: UUID, report: wire.StatusReport) -> wire.StatusAnswer:
+    """Store a gateway's report about itself, and tell it how many of its group are heard of, itself included.
+
+    Raises BadRequest for text that the database cannot hold.
+    """
     now = timezone.now()
     try:
         with transaction.atomic():
@@ -128,6 +131,8 @@ def take_status(group_id: UUID, report: wire.StatusReport) -> None:
             )
     except DataError:
         raise BadRequest("The status report holds characters that cannot be stored.") from None
+    heard_of = GatewayInstance.objects.filter(group_id=group_id, last_seen_at__gte=now - LIVE_FOR)
+    return wire.StatusAnswer(heard_of.exclude(report__state=wire.STOPPED).count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ def _instance_view(row: GatewayInstance, published_seq: int) -> InstanceView:
         quarantined=report.get("quarantined") or (),
         error=" ".join(part for part in (fault.get("code", ""), fault.get("detail", "")) if part),
         last_seen_at=row.last_seen_at,
-        is_live=row.last_seen_at >= timezone.now() - LIVE_FOR,
+        is_live=row.last_seen_at >= timezone.now() - LIVE_FOR and report.get("state") != wire.STOPPED,
         is_current=active >= published_seq > 0,
     )
 

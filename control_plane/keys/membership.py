@@ -5,6 +5,7 @@ from typing import Any
 from django.dispatch import receiver
 
 from control_plane.accounts.models import User
+from control_plane.budgets.services import hold_budgets
 from control_plane.core.errors import Denied
 from control_plane.core.principal import Principal, system_actor
 from control_plane.core.scopes import WORKSPACE_USER_KEY, refuse_unfit
@@ -38,6 +39,7 @@ def make_invited_keys(invite: Invite, user: User, workspaces: list[Workspace], *
 @receiver(member_removed, dispatch_uid="keys.member_removed")
 def revoke_keys(actor: Principal, membership: Membership, **_rest: Any) -> None:
     """Revoke every API key that a person has in the organisation that they leave."""
-    rows = ApiKey.objects.filter(organisation_id=membership.organisation_id, user_id=membership.user_id)
+    rows = list(ApiKey.objects.filter(organisation_id=membership.organisation_id, user_id=membership.user_id))
+    hold_budgets(membership.organisation_id, [membership.user_id, *(row.pk for row in rows)])
     for row in rows:
         delete_api_key(actor, row)

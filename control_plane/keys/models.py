@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from control_plane.budgets.usage import is_exhausted
 from control_plane.core.scopes import KEY_TYPES, ORGANISATION_KEY
 from control_plane.core.sealed import SealedModel
 from control_plane.core.tenancy import TenantModel
@@ -70,8 +71,10 @@ class ApiKey(SealedModel, TenantModel):
 
     @property
     def status(self) -> str:
-        """Return `active` or `expired`, as of now."""
-        return "expired" if self.expires_at is not None and self.expires_at <= timezone.now() else "active"
+        """Return `expired`, `exhausted` (as `with_usage` has found) or `active`, as of now."""
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return "expired"
+        return "exhausted" if is_exhausted(self) else "active"
 
     def hashes_at(self, moment: datetime) -> tuple[str, ...]:
         """Return the hashes of the secrets that are valid at a moment: one, or two during a rotation."""

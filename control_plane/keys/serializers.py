@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from control_plane.budgets.usage import limits_json, usage_json
 from control_plane.core.fields import CredentialField, MetadataField, RateLimitsField, UsageLimitsField, future, iso
 from control_plane.core.limits import KEY_UNITS
 from control_plane.core.serializers import TenantSerializer
@@ -72,6 +73,7 @@ class ApiKeySerializer(TenantSerializer):
     defaults = KeyDefaultsSerializer(required=False, allow_null=True)
     usage_limits = UsageLimitsField(required=False, allow_null=True)
     rate_limits = RateLimitsField(units=KEY_UNITS, required=False, allow_null=True)
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
     alert_emails = serializers.ListField(child=serializers.EmailField(), required=False, max_length=20)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, validators=[future])
     rotation_policy = RotationPolicySerializer(required=False, allow_null=True)
@@ -127,7 +129,8 @@ def api_key_json(row: ApiKey) -> Json:
         "creation_mode": row.creation_mode,
         "scopes": row.scopes,
         "defaults": row.defaults,
-        "usage_limits": row.usage_limits or {},
+        "usage_limits": limits_json(row) or {},
+        **usage_json(row),
         "rate_limits": row.rate_limits,
         "reset_usage": 0,
         "alert_emails": row.alert_emails,

@@ -9,6 +9,9 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from control_plane.budgets.models import Budget
+from control_plane.budgets.services import clear_budgets, reset, set_budget
+from control_plane.budgets.usage import set_used
 from control_plane.configs.models import Config
 from control_plane.core import audit
 from control_plane.core.errors import Denied, Invalid
@@ -33,6 +36,9 @@ from shared.redact import Secret
 
 Json = Mapping[str, Any]
 SECTIONS: Final = ("api_keys",)
+#: The kind of a key's budget, and what of a request concerns it.
+BUDGET: Final = "api_key"
+_OF_BUDGET: Final = frozenset({"name", "usage_limits", "reset_usage"})
 _CLEARABLE: Final = {"description": "", "rate_limits": [], "alert_emails": []}
 _PLAIN: Final = ("usage_limits", "expires_at", "allowed_ips", "allowed_models")
 
@@ -121,6 +127,8 @@ def create_api_key(
         row.defaults |= {"config_id": own} if own else {}
     _assign(row, given)
     row.save()
+    if row.usage_limits is not None:
+        _keep_budget(row)
     audit.record(actor, "create", row, after=api_key_json(row))
     touch(row.organisation_id, SECTIONS)
     return NewKey(row, minted.text)
@@ -138,9 +146,25 @@ def _assign(row: ApiKey, given: Json) -> None:
         row.rotate_at = begins or next_rotation(row.rotation_policy, timezone.now())
 
 
+def _keep_budget(row: ApiKey) -> Budget | None:
+    budget = set_budget(
+        BUDGET,
+        row.pk,
+        organisation_id=row.organisation_id,
+        workspace_id=row.workspace_id,
+        name=row.name,
+        limits=row.usage_limits,
+    )
+    set_used(row, budget)
+    return budget
+
+
 @transaction.atomic
 def update_api_key(actor: Principal, row: ApiKey, given: Json) -> ApiKey:
-    """Change what `given` names; fields as in `create_api_key`, without `user_id`."""
+    """Change what `given` names; fields as in `create_api_key`, without `user_id`.
+
+    `reset_usage`: what was used until now does not count any more.
+    """
     before = api_key_json(row)
     row.name = given.get("name", row.name)
     if "scopes" in given:
@@ -153,6 +177,10 @@ def update_api_key(actor: Principal, row: ApiKey, given: Json) -> ApiKey:
         row.defaults = _defaults(given["defaults"], row.workspace)
     _assign(row, given)
     row.save()
+    if not given.keys().isdisjoint(_OF_BUDGET):
+        budget = _keep_budget(row)
+        if budget is not None and given.get("reset_usage"):
+            set_used(row, reset(actor, budget))
     audit.record(actor, "update", row, before=before, after=api_key_json(row))
     touch(row.organisation_id, SECTIONS)
     return row
@@ -163,6 +191,7 @@ def delete_api_key(actor: Principal, row: ApiKey) -> None:
     """Delete a key; gateways refuse it from the next head on, before they pull anything else."""
     audit.record(actor, "delete", row, before=api_key_json(row))
     organisation_id, key_id = row.organisation_id, row.pk
+    clear_budgets(BUDGET, key_id, organisation_id=organisation_id)
     row.delete()
     touch(organisation_id, SECTIONS, revoked=[f"k:{key_id}"])
 
@@ -180,7 +209,7 @@ def is_text_of(row: ApiKey, text: Secret) -> bool:
     """Return whether a text is one of the secrets with which the key can be used now."""
     parsed = parse_key(text.reveal())
     now = timezone.now()
-    if parsed is None or row.status != "active":
+    if parsed is None or row.status == "expired":
         return False
     return bool(sum(same_hash(parsed.secret_hash, known) for known in row.hashes_at(now)))
 

@@ -8,6 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from control_plane.budgets.usage import with_usage
 from control_plane.core.errors import Missing
 from control_plane.core.fields import iso
 from control_plane.core.resources import VERBS, Json, ResourceViewSet, resource
@@ -22,7 +23,7 @@ from control_plane.keys.serializers import ApiKeySerializer, LookUpSerializer, R
 class ApiKeyViewSet(ResourceViewSet):
     """API keys of the types that the caller has a scope for."""
 
-    queryset = ApiKey.objects.select_related("workspace")
+    queryset = with_usage(ApiKey.objects.select_related("workspace"), services.BUDGET)
     serializer_class = ApiKeySerializer
     slug_field: ClassVar[str | None] = None
     verbs: ClassVar[dict[str, str]] = {

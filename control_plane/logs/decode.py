@@ -15,6 +15,7 @@ import zstandard
 
 from shared import frames
 from shared.errors import BadRequest
+from shared.ids import parse_uuid
 from shared.routing.decision import MAX_FACTS, MAX_REJECTED, MAX_STEPS
 from shared.schema.log_record import AttemptRecord, LogRecord, Step
 
@@ -30,6 +31,8 @@ MAX_STEP_CHARS: Final = 512
 MAX_TRACE_CHARS: Final = 255
 MAX_COUNT: Final = 2**63 - 1
 MAX_STATUS: Final = 2**31 - 1
+#: More budgets than hold for one call.
+MAX_CHARGES: Final = 100
 BODY_LEVEL: Final = 3
 
 _RECORD: Final = msgspec.msgpack.Decoder(LogRecord)
@@ -77,11 +80,15 @@ class _Unfit(ValueError):
 
 @dataclass(slots=True)
 class Rows:
-    """What the frames of a batch become; `bad_seq` are frames that can never be stored."""
+    """What the frames of a batch become; `bad_seq` are frames that can never be stored.
+
+    `charges` are (organisation, budget, window, run of the gateway, amount).
+    """
 
     records: list[Json] = field(default_factory=list)
     attempts: list[Json] = field(default_factory=list)
     bodies: list[tuple[Any, ...]] = field(default_factory=list)
+    charges: list[tuple[UUID, UUID, int, UUID, int]] = field(default_factory=list)
     dropped: int = 0
     bad_seq: list[int] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
@@ -199,7 +206,21 @@ def _add_record(rows: Rows, frame: frames.Frame, stream_id: UUID, organisations:
     attempts = [_attempt_row(attempt, place, log_id) for attempt in record.attempts]
     rows.records.append(row)
     rows.attempts += attempts
+    rows.charges += _charges(record)
     rows.days.add(moment.date())
+
+
+def _charges(record: LogRecord) -> list[tuple[UUID, UUID, int, UUID, int]]:
+    """Return what a record took from budgets; a charge that cannot be one is no reason to lose the record."""
+    boot = parse_uuid(record.boot)
+    found: list[tuple[UUID, UUID, int, UUID, int]] = []
+    if boot is None:
+        return found
+    for charge in record.charges[:MAX_CHARGES]:
+        budget = parse_uuid(charge.budget)
+        if budget is not None and 0 < charge.window <= MAX_STATUS and 0 < charge.amount <= MAX_COUNT:
+            found.append((UUID(record.org), budget, charge.window, boot, charge.amount))
+    return found
 
 
 def _step(step: Step) -> Json:

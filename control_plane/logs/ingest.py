@@ -15,6 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
+from control_plane.budgets.charges import store_charges
 from control_plane.keys.services import mark_used
 from control_plane.logs.decode import Rows, read_sequence, rows_of
 from control_plane.logs.models import IngestStream, LogAttempt, LogBody, LogRow
@@ -55,6 +56,7 @@ def ingest_batch(
         if rows.bad_seq:
             return IngestRefusal(tuple(rows.bad_seq))
         _insert(rows)
+        store_charges(rows.charges)
         _advance(stream, sequence, rows, last_seq)
     # Apart from the records, which must not wait for keys that others are changing.
     mark_used(_last_uses(rows))

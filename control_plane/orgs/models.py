@@ -32,7 +32,8 @@ def workspace_slug() -> str:
 class Organisation(models.Model):
     """A tenant.  `block_inline` is saved-only mode: requests may name saved configs and providers only.
 
-    `access` holds the switches of `core/roles.py` that somebody has set, `defaults` the guardrails of every request.
+    `access` holds the switches of `core/roles.py` that somebody has set, `defaults` the guardrails of every request,
+    `budget_rules` what is said of calls under a budget (`limits.py`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -41,6 +42,9 @@ class Organisation(models.Model):
     block_inline = models.BooleanField(default=True)
     access = models.JSONField(default=dict)
     defaults = models.JSONField(default=dict)
+    usage_limits = models.JSONField(null=True)
+    rate_limits = models.JSONField(default=list)
+    budget_rules = models.JSONField(default=dict)
     status = models.CharField(max_length=20, default="active")
     created_at = models.DateTimeField(auto_now_add=True)
     last_updated_at = models.DateTimeField(auto_now=True)
@@ -109,12 +113,13 @@ class Role(TenantModel):
 
 
 class Membership(models.Model):
-    """A user's role in an organisation; a custom one goes with the word `member`."""
+    """A user's role in an organisation, and how much of it they may use; a custom role goes with the word `member`."""
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=ORGANISATION_ROLES)
     custom_role = models.ForeignKey(Role, on_delete=models.PROTECT, null=True, related_name="+")
+    usage_limits = models.JSONField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -11,11 +11,13 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from control_plane.accounts import sign_ins
+from control_plane.budgets.usage import limits_json, usage_json
 from control_plane.core import audit
 from control_plane.core.errors import Denied, Invalid, Missing
 from control_plane.core.fields import iso
 from control_plane.core.principal import Principal
 from control_plane.core.scopes import OF_KEY_TYPE
+from control_plane.orgs.limits import drop_user_limit
 from control_plane.orgs.models import DepartedMember, Membership, Organisation, WorkspaceMembership
 from control_plane.orgs.roles import ORGANISATION, find_role, refuse_beyond
 
@@ -39,6 +41,8 @@ def user_json(membership: Membership) -> Json:
         "created_at": iso(membership.created_at),
         "last_updated_at": iso(user.last_updated_at),
         "workspace_ids": [str(each.pk) for each in joined if each.organisation_id == membership.organisation_id],
+        "usage_limits": limits_json(membership),
+        **usage_json(membership),
     }
 
 
@@ -83,7 +87,7 @@ def _refuse_for_owners(actor: Principal, membership: Membership) -> None:
 
 def _locked(membership: Membership) -> Membership:
     """Return the row as it is now; the organisation is locked, so that two cannot remove each other's last owner."""
-    Organisation.objects.select_for_update().get(pk=membership.organisation_id)
+    Organisation.objects.select_for_update(no_key=True).get(pk=membership.organisation_id)
     found = Membership.objects.select_related("user", "custom_role").filter(pk=membership.pk).first()
     if found is None:
         raise Missing
@@ -126,6 +130,7 @@ def remove_member(actor: Principal, membership: Membership) -> None:
     sign_ins.end_all(user, by_system=True)
     WorkspaceMembership.objects.filter(user=user, workspace__organisation_id=membership.organisation_id).delete()
     member_removed.send(sender=Membership, actor=actor, membership=membership)
+    drop_user_limit(membership)
     DepartedMember.objects.get_or_create(organisation_id=membership.organisation_id, user=user)
     membership.delete()
 

@@ -4,13 +4,17 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from control_plane.budgets.usage import limits_json, usage_json
 from control_plane.core.fields import MetadataField, RateLimitsField, SlugField, UsageLimitsField, iso
 from control_plane.core.roles import ALL_SWITCHES
+from control_plane.orgs.access import shown
+from control_plane.orgs.limits import BudgetRulesSerializer, budget_rules_json
 from control_plane.orgs.models import (
     INVITED_ROLES,
     PAYLOAD_POLICIES,
     ROLE_LEVELS,
     Membership,
+    Organisation,
     Workspace,
     WorkspaceMembership,
 )
@@ -27,6 +31,10 @@ class OrganisationSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=255, required=False)
     block_inline = serializers.BooleanField(required=False)
+    usage_limits = UsageLimitsField(required=False, allow_null=True)
+    rate_limits = RateLimitsField(required=False, allow_null=True)
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
+    budget_rules = BudgetRulesSerializer(required=False, allow_null=True)
 
 
 class AccessSerializer(serializers.Serializer[Any]):
@@ -88,6 +96,7 @@ class WorkspaceSerializer(serializers.Serializer[Any]):
     payload_policy = serializers.ChoiceField(choices=PAYLOAD_POLICIES, required=False)
     usage_limits = UsageLimitsField(required=False, allow_null=True)
     rate_limits = RateLimitsField(required=False, allow_null=True)
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
 
 
 class WorkspaceUserSerializer(serializers.Serializer[Any]):
@@ -109,10 +118,18 @@ class WorkspaceRoleSerializer(serializers.Serializer[Any]):
     role = serializers.CharField(max_length=255)
 
 
-class UserRoleSerializer(serializers.Serializer[Any]):
-    """A request to give a person another role in the organisation: built in, but not owner, or custom."""
+class UserSerializer(serializers.Serializer[Any]):
+    """A request to give a person another role in the organisation (built in, but not owner, or custom), or a limit."""
 
-    role = serializers.CharField(max_length=255)
+    role = serializers.CharField(max_length=255, required=False)
+    usage_limits = UsageLimitsField(required=False, allow_null=True)
+    reset_usage = serializers.BooleanField(required=False, allow_null=True)
+
+    def validate(self, attrs: Json) -> Json:
+        """Refuse a body that asks for nothing."""
+        if not attrs:
+            raise serializers.ValidationError({"role": ["This field is required."]})
+        return attrs
 
     def validate_role(self, value: str) -> str:
         """Refuse to make an owner here: a person does that, on a page."""
@@ -154,6 +171,20 @@ class InviteSerializer(serializers.Serializer[Any]):
     workspace_api_key_details = KeyDetailsSerializer(required=False, allow_null=True)
 
 
+def organisation_json(row: Organisation) -> Json:
+    """Return the organisation as the API shows it."""
+    told = {"id": str(row.pk), "name": row.name, "slug": row.slug, "status": row.status, "object": "organisation"}
+    limits = {"usage_limits": limits_json(row), "rate_limits": row.rate_limits, **usage_json(row)}
+    rules = budget_rules_json(row.budget_rules)
+    return {
+        **told,
+        "block_inline": row.block_inline,
+        "access": shown(row.access),
+        **limits,
+        "budget_rules": rules,
+    }
+
+
 def workspace_json(workspace: Workspace) -> Json:
     """Return a workspace as the API shows it."""
     is_default = int(workspace.is_default)
@@ -166,7 +197,8 @@ def workspace_json(workspace: Workspace) -> Json:
         "is_default": is_default,
         "payload_policy": workspace.payload_policy,
         "defaults": {"metadata": {}, **workspace.defaults, "is_default": is_default, "object": "workspace"},
-        "usage_limits": [workspace.usage_limits] if workspace.usage_limits else [],
+        "usage_limits": [limits_json(workspace)] if workspace.usage_limits else [],
+        **usage_json(workspace),
         "rate_limits": workspace.rate_limits,
         "created_at": iso(workspace.created_at),
         "last_updated_at": iso(workspace.last_updated_at),

@@ -16,13 +16,16 @@ from control_plane.core.principal import Principal, system_actor
 from control_plane.core.roles import MEMBER, Standing, scopes_of, sees_own_data_only
 from control_plane.core.scopes import ALL_SCOPES
 from control_plane.orgs.defaults import checked_defaults
+from control_plane.orgs.limits import keep_budget, load_used, make_budget
 from control_plane.orgs.models import Membership, Organisation, Workspace, WorkspaceMembership
 from control_plane.orgs.roles import WORKSPACE, custom, find_role, refuse_beyond
 from control_plane.orgs.serializers import member_json, workspace_json
 from shared.ids import make_slug
 
 DEFAULT_WORKSPACE_NAME: Final = "Shared Team Workspace"
-_OF_ORGANISATION: Final = ("name", "block_inline")
+_OF_ORGANISATION: Final = ("name", "block_inline", "usage_limits", "rate_limits", "budget_rules")
+#: What is kept where null takes it away.
+_EMPTY: Final[Mapping[str, Any]] = {"rate_limits": [], "budget_rules": {}}
 _FIELDS: Final = ("name", "payload_policy", "usage_limits")
 #: Sent with `actor` and `workspace`, inside the transaction that makes it.
 workspace_made: Final = Signal()
@@ -46,12 +49,18 @@ def create_organisation(name: str, *, block_inline: bool) -> tuple[Organisation,
 
 @transaction.atomic
 def update_organisation(actor: Principal, given: Mapping[str, Any]) -> Organisation:
-    """Change what `given` names of the actor's organisation: `name`, or `block_inline`, its saved-only mode."""
-    organisation = Organisation.objects.select_for_update().get(pk=actor.organisation_id)
+    """Change what `given` names of the actor's organisation.
+
+    It may be `name`, `block_inline` (its saved-only mode), `usage_limits`, `rate_limits` and `budget_rules` (see
+    `limits.py`).  `reset_usage`: what was used until now does not count any more.
+    """
+    organisation = load_used(Organisation.objects.select_for_update(no_key=True).get(pk=actor.organisation_id))
     before = {name: getattr(organisation, name) for name in _OF_ORGANISATION}
     for name in _OF_ORGANISATION:
-        setattr(organisation, name, given.get(name, before[name]))
+        value = given.get(name, before[name])
+        setattr(organisation, name, _EMPTY.get(name) if value is None else value)
     organisation.save()
+    keep_budget(actor, organisation, given)
     after = {name: getattr(organisation, name) for name in _OF_ORGANISATION}
     audit.record(actor, "update", organisation, before=before, after=after)
     touch(organisation, ["orgs"])
@@ -70,6 +79,7 @@ def create_workspace(
     workspace = Workspace(organisation_id=actor.organisation_id, is_default=is_default)
     _assign(workspace, {"name": name, **fields})
     workspace.save()
+    make_budget(workspace)
     for user_id in users:
         add_workspace_user(actor, workspace, user_id, "member")
     audit.record(actor, "create", workspace, after=workspace_json(workspace))
@@ -93,10 +103,14 @@ def _assign(workspace: Workspace, given: Mapping[str, Any]) -> None:
 
 @transaction.atomic
 def update_workspace(actor: Principal, workspace: Workspace, given: Mapping[str, Any]) -> Workspace:
-    """Change what `given` names of a workspace; fields as in `create_workspace`."""
+    """Change what `given` names of a workspace; fields as in `create_workspace`.
+
+    `reset_usage`: what was used until now does not count any more.
+    """
     before = workspace_json(workspace)
     _assign(workspace, given)
     workspace.save()
+    keep_budget(actor, workspace, given)
     audit.record(actor, "update", workspace, before=before, after=workspace_json(workspace))
     touch(workspace.organisation_id, ["workspaces"])
     return workspace

@@ -11,11 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from control_plane.budgets.usage import with_usage
 from control_plane.core.errors import Missing
 from control_plane.core.resources import Json, ReadOnlyViewSet, ResourceViewSet, ScopedViewSet, filters_of, resource
 from control_plane.core.tenancy import by_id_or_slug, refuse_other_organisation, resolve_workspace, visible_to
 from control_plane.orgs import access, exclusions, invites, people, services
 from control_plane.orgs.defaults import organisation_defaults, set_organisation_defaults
+from control_plane.orgs.limits import USER, WORKSPACE, load_used, set_user_limit
 from control_plane.orgs.models import Invite, Membership, Organisation, Workspace, WorkspaceMembership
 from control_plane.orgs.roles import named_role
 from control_plane.orgs.serializers import (
@@ -25,12 +27,13 @@ from control_plane.orgs.serializers import (
     OrganisationDefaultsSerializer,
     OrganisationSerializer,
     OwnAccessSerializer,
-    UserRoleSerializer,
+    UserSerializer,
     WorkspaceRoleSerializer,
     WorkspaceSerializer,
     WorkspaceUsersSerializer,
     member_json,
     members_json,
+    organisation_json,
     workspace_json,
 )
 from shared.ids import parse_uuid
@@ -40,7 +43,7 @@ from shared.ids import parse_uuid
 class WorkspaceViewSet(ResourceViewSet):
     """Workspaces of the organisation, or the one of a workspace key."""
 
-    queryset = Workspace.objects.all()
+    queryset = with_usage(Workspace.objects.all(), WORKSPACE)
     serializer_class = WorkspaceSerializer
     filters: ClassVar[dict[str, str]] = {"name": "Part of the name", "exact_name": "The whole name"}
     example: ClassVar[Json] = {"name": "Search team", "description": "Answers", "defaults": {"metadata": {"team": "s"}}}
@@ -152,12 +155,12 @@ class UserViewSet(ReadOnlyViewSet):
 
     queryset = Membership.objects.select_related("user")
     verbs: ClassVar[dict[str, str]] = {"permissions": "read"}
-    bodies: ClassVar[dict[str, Any]] = {"update": UserRoleSerializer}
+    bodies: ClassVar[dict[str, Any]] = {"update": UserSerializer}
     filters: ClassVar[dict[str, str]] = {"role": "Role in the organisation", "email": "Whole address"}
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the people, narrowed by `role` and `email`."""
-        people_of = Membership.objects.select_related("user", "custom_role")
+        people_of = with_usage(Membership.objects.select_related("user", "custom_role"), USER, owner="user_id")
         rows = visible_to(people_of.prefetch_related("user__workspace_memberships__workspace"), self.principal)
         query = filters_of(self.request)
         if "role" in query:
@@ -179,9 +182,13 @@ class UserViewSet(ReadOnlyViewSet):
         return people.user_json(row)
 
     def update(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
-        """Give a person another role."""
-        row = self.get_object()
-        people.change_role(self.principal, row, self.checked(UserRoleSerializer)["role"])
+        """Give a person another role, or a limit of what all their keys may use."""
+        row, given = self.get_object(), self.checked(UserSerializer)
+        role = given.pop("role", None)
+        if role is not None:
+            people.change_role(self.principal, row, role)
+        if given:
+            set_user_limit(self.principal, row, given)
         return Response({})
 
     @action(detail=True, methods=["get"])
@@ -265,12 +272,6 @@ class InviteViewSet(ReadOnlyViewSet):
         return Response({"inviteLink": invites.resend_invite(self.principal, self.get_object()).link()})
 
 
-def organisation_json(row: Organisation) -> Json:
-    """Return the organisation as the API shows it."""
-    told = {"id": str(row.pk), "name": row.name, "slug": row.slug, "status": row.status, "object": "organisation"}
-    return {**told, "block_inline": row.block_inline, "access": access.shown(row.access)}
-
-
 @resource("admin/organisation", scope="organisation_settings")
 class OrganisationAccessViewSet(ScopedViewSet):
     """The organisation that the key belongs to, and its switches."""
@@ -290,10 +291,10 @@ class OrganisationAccessViewSet(ScopedViewSet):
 
     def list(self, _request: Request) -> Response:
         """Answer the organisation: a key belongs to one."""
-        return Response(organisation_json(self._row()))
+        return Response(organisation_json(load_used(self._row())))
 
     def replace(self, _request: Request) -> Response:
-        """Change the organisation's name, or its saved-only mode."""
+        """Change the organisation's name, its saved-only mode, its limits, or what holds for calls under a budget."""
         given = self.checked(OrganisationSerializer)
         return Response(organisation_json(services.update_organisation(self.principal, given)))
 

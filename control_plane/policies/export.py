@@ -1,12 +1,13 @@
-"""What gateways need to know of policies of rate; those about tools are for calls that gateways do not serve yet."""
+"""What gateways need to know of policies; those about tools are for calls that gateways do not serve yet."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from control_plane.orgs.models import Organisation
-from control_plane.policies.models import ACTIVE, LLM, RateLimitPolicy
-from shared.schema.rows import ConditionRow, RatePolicyRow
+from control_plane.policies.models import ACTIVE, LLM, Either, RateLimitPolicy, UsageLimitPolicy
+from shared.schema.limits import ConditionRow, RatePolicyRow, UsagePolicyRow
 
 
 def _texts(value: str | list[str] | None) -> tuple[str, ...]:
@@ -15,21 +16,23 @@ def _texts(value: str | list[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def row_of(policy: RateLimitPolicy) -> RatePolicyRow:
-    """Return a policy as gateways get it."""
-    return RatePolicyRow(
-        id=str(policy.pk),
-        org=str(policy.organisation_id),
-        ws=str(policy.workspace_id) if policy.workspace_id else None,
-        name=policy.name or "",
-        conditions=tuple(
+def _of_both(policy: Either) -> dict[str, Any]:
+    return {
+        "id": str(policy.pk),
+        "org": str(policy.organisation_id),
+        "ws": str(policy.workspace_id) if policy.workspace_id else None,
+        "name": policy.name or "",
+        "conditions": tuple(
             ConditionRow(each["key"], _texts(each["value"]), _texts(each.get("excludes"))) for each in policy.conditions
         ),
-        group_by=tuple(each["key"] for each in policy.group_by),
-        type=policy.type,  # type: ignore[arg-type]  # the serializer's choices are the literal's
-        unit=policy.unit,
-        value=policy.value,
-    )
+        "group_by": tuple(each["key"] for each in policy.group_by),
+        "type": policy.type,
+    }
+
+
+def row_of(policy: RateLimitPolicy) -> RatePolicyRow:
+    """Return a policy of rate as gateways get it."""
+    return RatePolicyRow(**_of_both(policy), unit=policy.unit, value=policy.value)
 
 
 def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struct]]:
@@ -37,3 +40,10 @@ def export(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struc
     rows = RateLimitPolicy.objects.filter(organisation=organisation, status=ACTIVE, target=LLM)
     for policy in rows.iterator():
         yield "rate_policies", str(policy.pk), row_of(policy)
+
+
+def export_budgets(organisation: Organisation) -> Iterator[tuple[str, str, msgspec.Struct]]:
+    """Yield (section, row id, row) for each active policy of usage."""
+    rows = UsageLimitPolicy.objects.filter(organisation=organisation, status=ACTIVE, target=LLM)
+    for policy in rows.iterator():
+        yield "usage_policies", str(policy.pk), UsagePolicyRow(**_of_both(policy))

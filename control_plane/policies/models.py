@@ -1,4 +1,4 @@
-"""Policies, and how much of each was used by whom."""
+"""Policies; what is used of a budget is counted by `control_plane/budgets`."""
 
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -14,9 +14,8 @@ LLM = "llm"
 MCP_TOOLS = "mcp_tools"
 TARGETS = ((LLM, "Calls of models"), (MCP_TOOLS, "Calls of tools"))
 ACTIVE = "active"
-STATUSES = ((ACTIVE, "Active"), ("archived", "Archived"))
-EXHAUSTED = "exhausted"
-USAGE_STATUSES = ((ACTIVE, "Active"), (EXHAUSTED, "Exhausted"))
+ARCHIVED = "archived"
+STATUSES = ((ACTIVE, "Active"), (ARCHIVED, "Archived"))
 
 
 class Policy(TenantModel):
@@ -26,7 +25,7 @@ class Policy(TenantModel):
     """
 
     workspace_field: ClassVar[str | None] = "workspace_id"
-    goes_with_workspace: ClassVar[Q | None] = Q(status="archived")
+    goes_with_workspace: ClassVar[Q | None] = Q(status=ARCHIVED)
 
     workspace = models.ForeignKey("orgs.Workspace", on_delete=models.PROTECT, null=True)
     name = models.CharField(max_length=255, null=True)
@@ -51,8 +50,6 @@ class UsageLimitPolicy(Policy):
     alert_threshold = models.BigIntegerField(null=True)
     periodic_reset = models.CharField(max_length=20, null=True)
     periodic_reset_days = models.PositiveSmallIntegerField(null=True)
-    next_usage_reset_at = models.DateTimeField(null=True)
-    last_reset_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("id",)
@@ -85,33 +82,6 @@ class RateLimitPolicy(Policy):
         ordering = ("id",)
         verbose_name_plural = "rate-limit policies"
         constraints = (models.CheckConstraint(condition=Q(value__gt=0), name="rate_policy_value_positive"),)
-
-
-class PolicyUsage(TenantModel):
-    """What one tuple of `group_by` values has used of a budget since its last reset, in the unit of the policy.
-
-    `value_key` names the tuple, such as `metadata._user:alice`.
-    """
-
-    workspace_field: ClassVar[str | None] = "policy__workspace_id"
-
-    policy = models.ForeignKey(UsageLimitPolicy, on_delete=models.CASCADE, related_name="usages")
-    value_key = models.CharField(max_length=512)
-    current_usage = models.BigIntegerField(default=0)
-    status = models.CharField(max_length=20, choices=USAGE_STATUSES, default=ACTIVE)
-    is_threshold_alerts_sent = models.BooleanField(default=False)
-    is_exhausted_alerts_sent = models.BooleanField(default=False)
-
-    class Meta:
-        ordering = ("id",)
-        verbose_name_plural = "usages of policies"
-        constraints = (
-            # Two rows would let the same caller spend the budget twice.
-            models.UniqueConstraint(fields=("policy", "value_key"), name="policy_usage_unique"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.value_key}: {self.current_usage}"
 
 
 Either = UsageLimitPolicy | RateLimitPolicy

@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from control_plane.budgets.models import Budget
+from control_plane.budgets.usage import counter_json, last_reset_of, next_reset_of
 from control_plane.core import limits
 from control_plane.core.fields import iso
 from control_plane.core.serializers import TenantSerializer
-from control_plane.policies.models import STATUSES, TARGETS, PolicyUsage, RateLimitPolicy, UsageLimitPolicy
+from control_plane.policies.models import STATUSES, TARGETS, RateLimitPolicy, UsageLimitPolicy
 
 Json = dict[str, Any]
 
@@ -115,8 +117,8 @@ def usage_policy_json(row: UsageLimitPolicy) -> Json:
         "alert_threshold": None if threshold is None else limits.plain(row.counted(threshold)),
         "periodic_reset": row.periodic_reset,
         "periodic_reset_days": row.periodic_reset_days,
-        "next_usage_reset_at": iso(row.next_usage_reset_at),
-        "last_reset_at": iso(row.last_reset_at),
+        "next_usage_reset_at": next_reset_of(row),
+        "last_reset_at": last_reset_of(row),
         "object": "policy_usage_limits",
     }
 
@@ -126,20 +128,11 @@ def rate_policy_json(row: RateLimitPolicy) -> Json:
     return {**_policy_json(row), "unit": row.unit, "value": row.value, "object": "policy_rate_limits"}
 
 
-def _used_json(policy: UsageLimitPolicy, usage: PolicyUsage) -> Json:
-    return {
-        "current_usage": limits.plain(policy.counted(usage.current_usage)),
-        "status": usage.status,
-        "is_threshold_alerts_sent": usage.is_threshold_alerts_sent,
-        "is_exhausted_alerts_sent": usage.is_exhausted_alerts_sent,
-    }
-
-
-def usage_json(usage: PolicyUsage) -> Json:
+def usage_json(counter: Budget) -> Json:
     """Return what one value key has used of its policy, as the API shows it."""
-    return {"id": str(usage.pk), "value_key": usage.value_key, **_used_json(usage.policy, usage)}
+    return {"id": str(counter.pk), "value_key": counter.value_key, **counter_json(counter)}
 
 
-def usage_map(policy: UsageLimitPolicy, usages: Iterable[PolicyUsage]) -> Json:
+def usage_map(counters: Iterable[Budget]) -> Json:
     """Return what each value key has used of a policy."""
-    return {usage.value_key: _used_json(policy, usage) for usage in usages}
+    return {counter.value_key: counter_json(counter) for counter in counters}

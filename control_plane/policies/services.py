@@ -5,31 +5,22 @@ counters would mean something else.  A deleted policy is archived, so that what 
 """
 
 from collections.abc import Mapping
-from datetime import UTC
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
+from django.db.models import Q, QuerySet
 
+from control_plane.budgets.models import Budget
+from control_plane.budgets.services import POLICY, Wanted, reset, set_policy_budgets, stored
+from control_plane.budgets.usage import set_used, with_usage
 from control_plane.core import audit, limits
 from control_plane.core.errors import Invalid, sentences
 from control_plane.core.outbox import touch
 from control_plane.core.principal import Principal
 from control_plane.orgs.models import Workspace
 from control_plane.policies import conditions
-from control_plane.policies.models import (
-    ACTIVE,
-    EXHAUSTED,
-    MCP_TOOLS,
-    Either,
-    PolicyUsage,
-    RateLimitPolicy,
-    UsageLimitPolicy,
-)
-from control_plane.policies.serializers import rate_policy_json, usage_json, usage_policy_json
-from shared.money import from_dollars
+from control_plane.policies.models import ACTIVE, ARCHIVED, MCP_TOOLS, Either, RateLimitPolicy, UsageLimitPolicy
+from control_plane.policies.serializers import rate_policy_json, usage_policy_json
 
 Json = Mapping[str, Any]
 Row = TypeVar("Row", UsageLimitPolicy, RateLimitPolicy)
@@ -79,33 +70,30 @@ def _assign_limit(row: UsageLimitPolicy, given: Json) -> None:
         said = {**dict.fromkeys(_PERIODS), **said}
     has: dict[str, Any] = {name: getattr(row, name) for name in ("type", *_PERIODS)}
     for name in _AMOUNTS:
-        stored = getattr(row, name)
-        has[name] = None if stored is None else row.counted(stored)
+        kept = getattr(row, name)
+        has[name] = None if kept is None else row.counted(kept)
     faults = limits.usage_faults({**has, **said}, limits.POLICY_BUDGETS)
     _refuse(faults)
     for name in _AMOUNTS:
         if name in said:
-            setattr(row, name, _stored(row, said[name]))
-    if any(name in said for name in (*_PERIODS, "next_usage_reset_at")):
-        _assign_period(row, said)
+            setattr(row, name, stored(said[name], row.type))
+    for name in _PERIODS:
+        setattr(row, name, said.get(name, getattr(row, name)))
 
 
-def _stored(row: UsageLimitPolicy, number: Decimal | None) -> int | None:
-    if number is None:
-        return None
-    return from_dollars(number) if row.type == limits.COST else int(number)
-
-
-def _assign_period(row: UsageLimitPolicy, said: Json) -> None:
-    before = (row.periodic_reset, row.periodic_reset_days)
-    row.periodic_reset = said.get("periodic_reset", row.periodic_reset)
-    row.periodic_reset_days = said.get("periodic_reset_days", row.periodic_reset_days)
-    period, days = row.periodic_reset, row.periodic_reset_days
-    at = said.get("next_usage_reset_at")
-    if at is not None:
-        row.next_usage_reset_at = limits.midnight(at.astimezone(UTC))
-    elif (period, days) != before or "next_usage_reset_at" in said:
-        row.next_usage_reset_at = limits.next_reset(timezone.now(), period, days, weekday=limits.MONDAY)
+def _keep_budget(row: UsageLimitPolicy, given: Json) -> None:
+    """Bring what is counted in line with the policy; an archived one counts nothing."""
+    threshold = row.alert_threshold
+    said = {
+        "type": row.type,
+        "credit_limit": row.counted(row.credit_limit),
+        "alert_threshold": None if threshold is None else row.counted(threshold),
+        **{name: getattr(row, name) for name in _PERIODS},
+        "next_usage_reset_at": given.get("next_usage_reset_at"),
+    }
+    limit = said if row.status == ACTIVE else None
+    base = set_policy_budgets(Wanted(POLICY, row.pk, row.workspace_id, str(row), limit), row.organisation_id)
+    set_used(row, base)
 
 
 @transaction.atomic
@@ -118,6 +106,8 @@ def create_usage_policy(actor: Principal, workspace: Workspace | None, given: Js
     row = UsageLimitPolicy(organisation_id=actor.organisation_id, workspace=workspace)
     _assign(row, given)
     _assign_limit(row, given)
+    row.save()
+    _keep_budget(row, given)
     return _made(actor, row)
 
 
@@ -127,6 +117,7 @@ def create_rate_policy(actor: Principal, workspace: Workspace | None, given: Jso
     row = RateLimitPolicy(organisation_id=actor.organisation_id, workspace=workspace)
     _assign(row, given)
     _assign_rate(row, given)
+    row.save()
     return _made(actor, row)
 
 
@@ -137,19 +128,17 @@ def _assign_rate(row: RateLimitPolicy, given: Json) -> None:
 
 
 def _sections(row: Either) -> tuple[str, ...]:
-    """Return what of the bundle a policy is in: budgets reach no gateway yet."""
-    return ("rate_policies",) if isinstance(row, RateLimitPolicy) else ()
+    """Return what of the bundle a policy is in."""
+    return ("rate_policies",) if isinstance(row, RateLimitPolicy) else ("usage_policies",)
 
 
 def _made(actor: Principal, row: Row) -> Row:
-    row.save()
     audit.record(actor, "create", row, after=_policy_json(row))
     touch(row.organisation_id, _sections(row))
     return row
 
 
 def _changed(actor: Principal, row: Row, before: Json) -> Row:
-    row.save()
     audit.record(actor, "update", row, before=before, after=_policy_json(row))
     touch(row.organisation_id, _sections(row))
     return row
@@ -162,39 +151,37 @@ def update_usage_policy(actor: Principal, row: UsageLimitPolicy, given: Json) ->
     A limit that is raised makes active again who had exhausted it.  Raises Invalid with every fault, also for a
     change of what is counted, or for a value of which nothing was counted.
     """
-    row = UsageLimitPolicy.objects.select_for_update().get(pk=row.pk)
+    row = _locked(row)
     before = _policy_json(row)
     _refuse_other_kind(row, given)
     _assign(row, given)
     _assign_limit(row, given)
+    row.save()
+    _keep_budget(row, given)
     row = _changed(actor, row, before)
-    if any(name in given for name in _AMOUNTS):
-        _apply_limit(row)
     named = given.get("reset_usage_for_value")
     if named:
-        reset_usage(actor, _usage_of(row, named))
+        reset(actor, _counter_of(row, named))
     return row
 
 
-def _apply_limit(row: UsageLimitPolicy) -> None:
-    """Make the usages agree with the limit of their policy as it is now."""
-    usages = PolicyUsage.objects.filter(policy=row)
-    now = timezone.now()
-    usages.filter(status=EXHAUSTED, current_usage__lt=row.credit_limit).update(
-        status=ACTIVE, is_exhausted_alerts_sent=False, last_updated_at=now
-    )
-    usages.filter(status=ACTIVE, current_usage__gte=row.credit_limit).update(status=EXHAUSTED, last_updated_at=now)
-    if row.alert_threshold is not None:
-        below = usages.filter(is_threshold_alerts_sent=True, current_usage__lt=row.alert_threshold)
-        below.update(is_threshold_alerts_sent=False, last_updated_at=now)
+def _locked(row: UsageLimitPolicy) -> UsageLimitPolicy:
+    rows = with_usage(UsageLimitPolicy.objects.all(), POLICY)
+    return rows.select_for_update(of=("self",)).get(pk=row.pk)
 
 
-def _usage_of(row: UsageLimitPolicy, named: str) -> PolicyUsage:
-    """Return the usage of a value key; with a single group its value alone names it."""
+def counters_of(row: UsageLimitPolicy) -> QuerySet[Budget]:
+    """Return what was counted of a policy: by value key, or, for one without groups, as a whole."""
+    counters = Budget.objects.filter(organisation_id=row.organisation_id, kind=POLICY, owner_id=row.pk)
+    return counters.exclude(value_key="") if row.group_by else counters
+
+
+def _counter_of(row: UsageLimitPolicy, named: str) -> Budget:
+    """Return the counter of a value key; with a single group its value alone names it."""
     condition = Q(value_key=named)
     if len(row.group_by) == 1:
         condition |= Q(value_key=f"{row.group_by[0]['key']}:{named}")
-    found = PolicyUsage.objects.filter(condition, policy=row).first()
+    found = counters_of(row).filter(condition).first()
     if found is None:
         raise Invalid("reset_usage_for_value: nothing was counted for that value")
     return found
@@ -208,6 +195,7 @@ def update_rate_policy(actor: Principal, row: RateLimitPolicy, given: Json) -> R
     _refuse_other_kind(row, given)
     _assign(row, given)
     _assign_rate(row, given)
+    row.save()
     return _changed(actor, row, before)
 
 
@@ -215,20 +203,9 @@ def update_rate_policy(actor: Principal, row: RateLimitPolicy, given: Json) -> R
 def archive_policy(actor: Principal, row: Either) -> None:
     """Delete a policy for callers: it holds no longer, and is found only by who asks for archived ones."""
     before = _policy_json(row)
-    row.status = "archived"
+    row.status = ARCHIVED
     row.save()
+    if isinstance(row, UsageLimitPolicy):
+        _keep_budget(row, {})
     audit.record(actor, "delete", row, before=before)
     touch(row.organisation_id, _sections(row))
-
-
-@transaction.atomic
-def reset_usage(actor: Principal, usage: PolicyUsage) -> PolicyUsage:
-    """Set the usage of one value key back to 0, which makes it active and its alerts due again."""
-    usage = PolicyUsage.objects.select_for_update(of=("self",)).select_related("policy").get(pk=usage.pk)
-    before = usage_json(usage)
-    usage.current_usage, usage.status = 0, ACTIVE
-    usage.is_threshold_alerts_sent = usage.is_exhausted_alerts_sent = False
-    usage.save()
-    audit.record(actor, "reset", usage, before=before, after=usage_json(usage))
-    touch(usage.organisation_id, ())
-    return usage

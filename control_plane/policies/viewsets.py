@@ -7,20 +7,17 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from control_plane.budgets.models import STATUSES as USAGE_STATUSES
+from control_plane.budgets.models import Budget
+from control_plane.budgets.services import POLICY, reset
+from control_plane.budgets.usage import with_usage
 from control_plane.core import limits
 from control_plane.core.errors import Missing
 from control_plane.core.resources import Json, ReadOnlyViewSet, ResourceViewSet, choice_of, filters_of, resource
 from control_plane.core.tenancy import by_id_or_slug, resolve_home, visible_to
 from control_plane.orgs.models import Workspace
 from control_plane.policies import services
-from control_plane.policies.models import (
-    ACTIVE,
-    STATUSES,
-    USAGE_STATUSES,
-    PolicyUsage,
-    RateLimitPolicy,
-    UsageLimitPolicy,
-)
+from control_plane.policies.models import ACTIVE, STATUSES, RateLimitPolicy, UsageLimitPolicy
 from control_plane.policies.serializers import (
     RatePolicySerializer,
     UsagePolicySerializer,
@@ -66,7 +63,7 @@ class _PolicyViewSet(ResourceViewSet):
 class UsagePolicyViewSet(_PolicyViewSet):
     """Policies of usage: budgets of cost, tokens or requests."""
 
-    queryset = UsageLimitPolicy.objects.all()
+    queryset = with_usage(UsageLimitPolicy.objects.all(), POLICY)
     serializer_class = UsagePolicySerializer
     types = limits.POLICY_BUDGETS
     filters: ClassVar[dict[str, str]] = {"status": "active or archived", "type": "cost, tokens or requests"}
@@ -90,8 +87,8 @@ class UsagePolicyViewSet(_PolicyViewSet):
         wanted = choice_of(filters_of(self.request), "include_usage", ("true", "false"), "false")
         if wanted == "false":
             return usage_policy_json(row)
-        usages = row.usages.order_by("-current_usage", "pk")[:MAX_SHOWN_USAGES]
-        return {**usage_policy_json(row), "value_key_usage_map": usage_map(row, usages)}
+        usages = services.counters_of(row).order_by("-spent", "pk")[:MAX_SHOWN_USAGES]
+        return {**usage_policy_json(row), "value_key_usage_map": usage_map(usages)}
 
     def make(self, given: Json) -> Json:
         """Make a policy."""
@@ -151,7 +148,7 @@ class RatePolicyViewSet(_PolicyViewSet):
 class PolicyUsageViewSet(ReadOnlyViewSet):
     """What each value key has used of a policy."""
 
-    queryset = PolicyUsage.objects.select_related("policy")
+    queryset = Budget.objects.filter(kind=POLICY)
     slug_field: ClassVar[str | None] = None
     verbs: ClassVar[dict[str, str]] = {"reset": "update"}
     filters: ClassVar[dict[str, str]] = {"status": "active or exhausted", "search": "Part of the value key"}
@@ -162,7 +159,7 @@ class PolicyUsageViewSet(ReadOnlyViewSet):
         policy = policies.filter(by_id_or_slug(str(self.kwargs["policy"]), None)).first()
         if policy is None:
             raise Missing
-        return super().get_queryset().filter(policy=policy)
+        return super().get_queryset().filter(pk__in=services.counters_of(policy).values("pk"))
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow the list by status and part of the value key."""
@@ -172,12 +169,12 @@ class PolicyUsageViewSet(ReadOnlyViewSet):
             queryset = queryset.filter(status=status)
         return queryset.filter(value_key__icontains=query["search"]) if "search" in query else queryset
 
-    def show(self, row: PolicyUsage) -> Json:
+    def show(self, row: Budget) -> Json:
         """Return what one value key has used."""
         return usage_json(row)
 
     @action(detail=True, methods=["put"])
     def reset(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         """Set the usage of a value key back to 0."""
-        services.reset_usage(self.principal, self.get_object())
+        reset(self.principal, self.get_object())
         return Response({})

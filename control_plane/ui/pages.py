@@ -40,10 +40,11 @@ GATEWAYS: Final = Place("gateways", "Gateways", frozenset({"deployments.list"}))
 KEYS: Final = Place(
     "keys", "Keys", frozenset({"virtual_keys.list", "workspace_service_api_keys.list", "workspace_user_api_keys.list"})
 )
+BUDGETS: Final = Place("budgets", "Budgets & limits", frozenset({"policies.list"}))
 PEOPLE: Final = Place("people", "People", frozenset({"organisation_users.list"}))
 #: Whoever is signed in may read what can be called.
 API: Final = Place("api", "API", ALL_SCOPES)
-PLACES: Final = (LOGS, GATEWAYS, KEYS, PEOPLE, API)
+PLACES: Final = (LOGS, GATEWAYS, KEYS, BUDGETS, PEOPLE, API)
 
 
 def may_open(principal: Principal, place: Place) -> bool:

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from control_plane.ui import (
     account_pages,
     api_pages,
+    budget_pages,
     gateway_pages,
     invite_pages,
     key_pages,
@@ -33,6 +34,9 @@ urlpatterns = [
     path("keys/create", key_pages.create_key, name="key-create"),
     path("keys/find", key_pages.find_key, name="key-find"),
     path("keys/<str:key_id>/revoke", key_pages.revoke_key, name="key-revoke"),
+    path("budgets", budget_pages.list_budgets, name="budgets"),
+    path("budgets/explain", budget_pages.explain_limits, name="limits-explain"),
+    path("budgets/<str:budget_id>/reset", budget_pages.reset_budget, name="budget-reset"),
     path("account", account_pages.show_account, name="account"),
     path("account/password", account_pages.change_password, name="change-password"),
     path("account/second-factor", account_pages.enrol, name="second-factor"),

@@ -22,6 +22,19 @@ _READ: Final = ("messages", "system", "prompt", "input", "instructions", "query"
 _IMAGES: Final = frozenset({"image_url", "input_image", "image"})
 #: Members of a part that no model reads as text.
 _UNREAD: Final = frozenset({"type", "id", "role", "data", "url", "cache_control"})
+#: Members that hold a picture, a recording or a file, or where to get it.
+_MEDIA: Final = frozenset({"data", "url", "image_url", "file_data", "file_id", "inline_data", "file_uri"})
+#: What one of these may be to a model, and what an object is besides its texts.
+MEDIA_TOKENS: Final = 4096
+ENVELOPE_TOKENS: Final = 16
+#: Members that say of what form calls and answers are; models read all of them.
+_SCHEMAS: Final = ("tools", "functions", "response_format", "text")
+#: A larger member is not looked into: that would hold up everybody else.
+MOST_LOOKED_INTO_BYTES: Final = 8 * 1024 * 1024
+#: No model reads more.
+MOST_CONTEXT_TOKENS: Final = 2_000_000
+MOST_CHOICES: Final = 128
+_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_tokens_to_sample")
 #: The kinds of character of a longer text are those of its beginning.
 _LOOKED_AT: Final = 64 * 1024
 
@@ -72,3 +85,50 @@ def asked_tokens(body: Json) -> int:
     if isinstance(tools, list) and tools:
         envelope += len(msgspec.json.encode(tools)) // ASCII_CHARS_PER_TOKEN
     return envelope + sum(value_tokens(body[name]) for name in _READ if name in body)
+
+
+def most_asked_tokens(body: Json) -> int:
+    """Return what the body of a request is at most to its model: no tokeniser makes more tokens of a text than bytes.
+
+    Pictures, recordings and files count by rule of thumb, because their bytes say little.
+    """
+    total = 0
+    for name in _SCHEMAS:
+        if body.get(name):
+            total += _encoded_bytes(body[name])
+    waiting: list[Any] = [body[name] for name in _READ if name in body]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            total += _bytes_of(item)
+        elif isinstance(item, dict):
+            total += MEDIA_TOKENS if not _MEDIA.isdisjoint(item) else ENVELOPE_TOKENS
+            total += sum(map(_bytes_of, item))
+            waiting += [value for name, value in item.items() if name not in _MEDIA]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, msgspec.Raw):
+            size = memoryview(item).nbytes
+            # Looked into, because files in it count by their number and not by their bytes.
+            if size <= MOST_LOOKED_INTO_BYTES:
+                waiting.append(msgspec.json.decode(item))
+            else:
+                total += min(size, MOST_CONTEXT_TOKENS)
+        else:
+            total += 1
+    return total
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _encoded_bytes(value: Any) -> int:
+    return memoryview(value).nbytes if isinstance(value, msgspec.Raw) else len(msgspec.json.encode(value))
+
+
+def most_answer_tokens(body: Json, assumed: int) -> int:
+    """Return how many tokens an answer may have at most: as the request caps it, else `assumed` for each choice."""
+    caps = [value for name in _CAPS if type(value := body.get(name)) is int and value > 0]
+    choices = [value for name in ("n", "best_of") if type(value := body.get(name)) is int and value > 1]
+    return (min(caps) if caps else assumed) * min(max(choices, default=1), MOST_CHOICES)

@@ -13,6 +13,7 @@ from shared.schema.log_record import AttemptRecord
 from shared.trace import Trace
 
 if TYPE_CHECKING:
+    from data_plane.core.budget import Held
     from data_plane.core.job import Job, Principal
     from data_plane.core.limit import Limit
 
@@ -43,7 +44,8 @@ class Call:
 class Exchange:
     """What became of a call.  Times ending in `_s` are monotonic seconds; `credential_id` is the virtual key's UUID.
 
-    `limits` are those that an attempt was counted in, and `is_admitted` is whether those of the caller are among them.
+    `held` was set aside in budgets for the attempt.  `limits` are those that an attempt was counted in, and
+    `is_admitted` is whether those of the caller are among them.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Exchange:
     bundle: str = ""
     phases_us: dict[str, int] = field(default_factory=dict)
     limits: "tuple[Limit, ...]" = ()
+    held: "tuple[Held, ...]" = ()
     is_admitted: bool = False
 
     def begin_attempt(self, path: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from shared.schema.rows import RateRow
+from shared.schema.limits import RateRow
 
 Kind = Literal["requests", "tokens"]
 

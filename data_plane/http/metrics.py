@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from data_plane.limits.admission import Admission
+from data_plane.limits.budgets import Budgets
 from shared.routing.breaker import Breakers
 from shared.routing.sticky import StickyMemory
 
@@ -44,19 +45,7 @@ class Metrics:
             "gatehouse_breakers_open", "Circuit breakers that are open, counted in each worker.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
-        self.rate_limited = Gauge(
-            "gatehouse_rate_limited",
-            "Calls that a limit of rate refused since the start, by what it limits.",
-            ["kind"],
-            registry=self._registry,
-            multiprocess_mode="sum",
-        )
-        self.rate_failures = Gauge(
-            "gatehouse_rate_limit_store_failures",
-            "Times that the shared store of rate counts did not answer since the start.",
-            registry=self._registry,
-            multiprocess_mode="sum",
-        )
+        self._make_gauges_of_limits()
         self.forgotten = Gauge(
             "gatehouse_routing_forgotten", "Sticky choices and breakers forgotten because there were too many.",
             ["kind"], registry=registry, multiprocess_mode="sum",
@@ -72,6 +61,41 @@ class Metrics:
         self._counts: Counts[tuple[str, str, int]] = Counts()
         self._durations: dict[str, list[float]] = {}
         self._token_counts: Counts[tuple[str, str]] = Counts()
+
+    def _make_gauges_of_limits(self) -> None:
+        self.rate_limited = Gauge(
+            "gatehouse_rate_limited",
+            "Calls that a limit of rate refused since the start, by what it limits.",
+            ["kind"],
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
+        self.rate_failures = Gauge(
+            "gatehouse_rate_limit_store_failures",
+            "Times that the shared store of rate counts did not answer since the start.",
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
+        self.budget_refusals = Gauge(
+            "gatehouse_budget_refusals",
+            "Calls refused for want of a budget since the start, by whose it is; `unconfirmed`: nobody could tell.",
+            ["kind"],
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
+        self.budget_overshoot = Gauge(
+            "gatehouse_budget_overshoot",
+            "What calls took beyond what was set aside for them since the start: nano-dollars, tokens or requests.",
+            ["unit"],
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
+        self.unpriced_charges = Gauge(
+            "gatehouse_unpriced_charges",
+            "Calls under a budget of cost whose price nobody knew, charged by the rule for these since the start.",
+            registry=self._registry,
+            multiprocess_mode="sum",
+        )
 
     def request(self, endpoint: str, provider: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -113,6 +137,15 @@ class Metrics:
             self.rate_limited.labels(kind).set(number)
         self.rate_failures.set(admission.failures)
         self.forgotten.labels("rate").set(admission.counters.dropped)
+
+    def budgets(self, budgets: Budgets) -> None:
+        """Note what budgets refused, what they were overspent by, and what they were charged without a price."""
+        for kind, number in budgets.refused.items():
+            self.budget_refusals.labels(kind).set(number)
+        self.budget_refusals.labels("unconfirmed").set(budgets.unreachable)
+        for unit, amount in budgets.overshoot.items():
+            self.budget_overshoot.labels(unit).set(amount)
+        self.unpriced_charges.set(budgets.unpriced)
 
     def render(self) -> bytes:
         """Return the exposition text, of all workers when they share a folder for their counts."""

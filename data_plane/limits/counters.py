@@ -57,6 +57,17 @@ class Counters:
             self.dropped += len(counts)
             counts.clear()
 
+    def raise_to(self, name: str, count: int, ends: float) -> None:
+        """Know that at least so much was counted in a window; nobody is told."""
+        more = count - self.get(name)
+        if more > 0:
+            self._add(self._counts, name, more, ends)
+
+    def live(self) -> list[RateCount]:
+        """Return the counts of windows that are not over."""
+        now = self._clock()
+        return [RateCount(name, count, ends) for name, (count, ends) in self._counts.items() if ends > now]
+
     def take_untold(self) -> list[RateCount]:
         """Return what was counted here since the last call."""
         told = [RateCount(name, count, ends) for name, (count, ends) in self._untold.items()]

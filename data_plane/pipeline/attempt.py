@@ -15,6 +15,7 @@ from data_plane.core.job import Job
 from data_plane.core.parts import unfolded
 from data_plane.core.types import Answer, CallFacts, Json, UpstreamBody, UpstreamRequest
 from data_plane.pipeline.answer_headers import answer_headers
+from data_plane.pipeline.budgets import set_aside, top_up
 from data_plane.pipeline.bulk.hosted import HostedRun, run_hosted
 from data_plane.pipeline.bulk.route import Route, find_route
 from data_plane.pipeline.bulk.run import Run, call_facts, check_identity_bound, run_bulk
@@ -259,7 +260,10 @@ async def _opened(
             raise UpstreamInvalid(f"Invalid response received from {destination.provider.id}: not a WebSocket.")
         return await _failed(destination, operation, provider)
     exchange.is_streamed = True
-    session = Session(provider, destination, exchange, limits=deps.session_limits, clock=deps.clock)
+    session = Session(
+        provider, destination, exchange, cover=lambda: top_up(exchange, destination, deps.holder, deps.budgets),
+        limits=deps.session_limits, clock=deps.clock,
+    )  # fmt: skip
     current = deps.holder.current
     if current is not None and session.is_orphan(current):
         session.refuse()
@@ -316,6 +320,8 @@ async def make_attempt(step: Attempt, job: Job, exchange: Exchange, snapshot: Sn
         any_model=route is not None,
     )  # fmt: skip
     _note(exchange, destination, step.target)
+    in_bulk = route is not None and destination.provider.bulk is not None
+    await set_aside(exchange, destination, job, snapshot, deps.budgets, in_bulk=in_bulk)
     await admit(exchange, destination, job, snapshot.rate_policies_of(exchange.principal.ws), deps.admission)
     if route is not None and destination.provider.bulk is not None:
         return await _in_bulk(route, destination, step.target, job, exchange, deps=deps)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from data_plane.core.duplex import SessionLimits
 from data_plane.limits.admission import Admission
+from data_plane.limits.budgets import Budgets
 from data_plane.pipeline.plans import PlanMemo
 from data_plane.pipeline.resolve import NO_RULES, Rules
 from data_plane.providers.base import Provider
@@ -42,8 +43,8 @@ class Deps:
 
     `propagation_wait_s`: how long a request that names something unknown waits for a revision that may bring it,
     while this gateway is connected; a key made a moment ago works at once.  `propagates` names the W3C trace headers
-    that providers get.  `jitter` spreads the waits between retries.  `proxies` may say, by
-    `x-forwarded-for`, who calls.
+    that providers get.  `boot` is the gateway's run, which holds the leases of budgets.  `jitter` spreads the waits
+    between retries.  `proxies` may say, by `x-forwarded-for`, who calls.
     """
 
     holder: Holder
@@ -60,6 +61,8 @@ class Deps:
     memo: PlanMemo = field(default_factory=PlanMemo)
     rules: Rules = NO_RULES
     admission: Admission = field(default_factory=Admission)
+    budgets: Budgets = field(default_factory=Budgets)
+    boot: str = ""
     breakers: Breakers = field(default_factory=lambda: Breakers(time.monotonic))
     sticky: StickyMemory = field(default_factory=lambda: StickyMemory(time.time))
     jitter: bool = False

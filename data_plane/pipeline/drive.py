@@ -7,6 +7,7 @@ from data_plane.core.job import MAX_MODEL_CHARS, Job
 from data_plane.core.types import Answer
 from data_plane.pipeline.attempt import Outcome, error_answer, make_attempt
 from data_plane.pipeline.authenticate import check_denied
+from data_plane.pipeline.budgets import give_back, take_all
 from data_plane.pipeline.deps import Deps, Relay
 from data_plane.pipeline.target import UnknownProvider
 from data_plane.sync.snapshot import Snapshot
@@ -84,6 +85,9 @@ async def drive(job: Job, exchange: Exchange, snapshot: Snapshot, deps: Deps) ->
             raise
         outcome.discard()
         exchange.forget_answer()
+        if 200 <= outcome.result.status < 300:
+            take_all(exchange)
+        give_back(exchange, deps.budgets)
         if following.target is not step.target:
             exchange.fallback_count += 1
         step = following

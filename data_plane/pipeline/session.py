@@ -7,7 +7,7 @@ The session's record is written once, at its end, like that of any other request
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,16 @@ from data_plane.pipeline.target import Destination
 from data_plane.providers.base import StreamDecoder
 from data_plane.sync.snapshot import Snapshot
 from data_plane.upstream.sockets import CLOSE_TIMEOUT_S, ProviderSocket
-from shared.errors import BadRequest, BodyTooLarge, GatewayError, Unauthenticated, Unavailable, UpstreamBroken
+from shared.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BudgetExceeded,
+    BudgetUnavailable,
+    GatewayError,
+    Unauthenticated,
+    Unavailable,
+    UpstreamBroken,
+)
 
 #: How long a caller that takes nothing any more is offered the event that says why the session ends.
 TELL_TIMEOUT_S: Final = 1.0
@@ -102,7 +111,10 @@ def _by_provider(end: Closed) -> Ending:
 
 
 class Session:
-    """One realtime session whose provider has accepted it."""
+    """One realtime session whose provider has accepted it.
+
+    `cover` sees to it that what was used so far is set aside in the budgets that pay for it, or raises why it is not.
+    """
 
     def __init__(
         self,
@@ -110,6 +122,7 @@ class Session:
         destination: Destination,
         exchange: Exchange,
         *,
+        cover: Callable[[], Awaitable[None]],
         limits: SessionLimits,
         clock: Callable[[], float],
     ) -> None:
@@ -120,6 +133,8 @@ class Session:
         self._error_event = operation.framing.error_frame
         self._row = destination.virtual_key
         self._exchange = exchange
+        self._cover = cover
+        self._counted = asyncio.Event()
         self._limits = limits
         self._clock = clock
         self._spoken_s = clock()
@@ -170,7 +185,8 @@ class Session:
         outward = asyncio.create_task(self._pump(caller, self._provider, _by_caller))
         inward = asyncio.create_task(self._pump(self._provider, caller, _by_provider))
         watch = asyncio.create_task(self._watch(caller))
-        tasks = (outward, inward, watch)
+        payment = asyncio.create_task(self._pay())
+        tasks = (outward, inward, watch, payment)
         try:
             await asyncio.wait([*tasks, self._told], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -182,11 +198,13 @@ class Session:
             self._is_over = True
             outward.cancel()
             watch.cancel()
+            # Before it is charged: what would be set aside later would stay so for ever.
+            payment.cancel()
             if not self._provider.is_listening:
                 # In `receive` it ends by itself when the connection is closed; cancelled there, it would spoil that.
                 inward.cancel()
             self._note()
-        ending = self._ending(outward, inward, watch)
+        ending = self._ending(*tasks)
         if ending.error is not None:
             exchange.error_class, exchange.error_type = type(ending.error).__name__, ending.error.code
         self._provider.hang_up(ending.provider_code, ending.provider_reason)
@@ -223,7 +241,10 @@ class Session:
                 return ended(received)
             self._spoken_s = self._clock()
             if is_read and received.is_text:
+                before = self._events.usage
                 self._events.feed("", received.content)
+                if self._events.usage is not before:
+                    self._counted.set()
             if self._is_over:
                 return _CALLER_GONE
             try:
@@ -232,6 +253,19 @@ class Session:
                 # How `sink` ended is heard in the other direction, behind the last that it said.
                 await asyncio.sleep(CLOSE_TIMEOUT_S)
                 return _CALLER_GONE if is_read else _by_provider(Closed(ABNORMAL, is_orderly=False))
+
+    async def _pay(self) -> Ending:
+        """Return when what was used so far cannot be paid any more; the relay waits for nothing of it."""
+        while True:
+            await self._counted.wait()
+            self._counted.clear()
+            self._note()
+            try:
+                await self._cover()
+            except BudgetExceeded as error:
+                return _because(REFUSED, error)
+            except BudgetUnavailable as error:
+                return _because(GOING_AWAY, error)
 
     async def _watch(self, caller: Duplex) -> Ending:
         """Return when the session has to end: too old, too quiet, or one side gives no sign of life."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -11,7 +11,8 @@ import structlog
 from data_plane.core.exchange import Exchange
 from data_plane.core.job import MAX_MODEL_CHARS
 from data_plane.core.parts import unfold
-from data_plane.core.types import Usage
+from data_plane.core.types import NO_USAGE, Usage
+from data_plane.pipeline.budgets import charge, charge_whole, give_back, priced_call
 from data_plane.pipeline.counting import counted
 from data_plane.pipeline.deps import Deps
 from data_plane.recorder.assemble import (
@@ -27,7 +28,7 @@ from shared.errors import Quarantined
 from shared.logs import scrub
 from shared.own_prices import PricedCall
 from shared.pricing import EXTRAS, MEASURES, cost_nano
-from shared.schema.log_record import PREVIEW_CHARS, BodyState, LogRecord, PriceStatus
+from shared.schema.log_record import PREVIEW_CHARS, BodyState, Charged, LogRecord, PriceStatus
 
 Json = dict[str, Any]
 #: What a record keeps of a usage under its own name.
@@ -65,18 +66,36 @@ def price(snapshot: Snapshot, call: PricedCall, usage: Usage) -> tuple[int | Non
     return cost, price_id, "override" if is_own else "priced"
 
 
-def _priced_call(exchange: Exchange) -> PricedCall:
-    """Return what the price of a finished exchange depends on; the tier is the one that was served, if told."""
-    tier = exchange.usage.tier or exchange.tier_asked
-    return PricedCall(
-        exchange.price_source, exchange.model_served, "" if tier == "default" else tier, exchange.call.received_us,
-        exchange.integration, exchange.model_sent,
-    )  # fmt: skip
+class Paid(NamedTuple):
+    """What an exchange cost (nano-dollars), by which price, and what its budgets were charged in this run (`boot`)."""
+
+    cost: int | None = None
+    price_id: str | None = None
+    status: PriceStatus = "none"
+    boot: str = ""
+    charges: tuple[Charged, ...] = ()
+
+
+def _is_answered(exchange: Exchange) -> bool:
+    return bool(exchange.attempts) and (200 <= exchange.status < 300 or exchange.status == SESSION_HELD)
+
+
+def _pay(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Paid:
+    answered = _is_answered(exchange)
+    cost, price_id, status = (
+        price(snapshot, priced_call(exchange), exchange.usage) if answered else (None, None, "none")
+    )
+    charges = charge(exchange, snapshot, deps.budgets, cost, answered=answered)
+    return Paid(cost, price_id, status, deps.boot, charges)
 
 
 def _units(usage: Usage) -> dict[str, int]:
     """Return what was used beside the tokens that a record has columns for."""
     return {name: count for name in UNITS if (count := getattr(usage, name))}
+
+
+def _counts(usage: Usage) -> bool:
+    return bool(usage.input or usage.output) or any(getattr(usage, name) for name in (*MEASURES, *EXTRAS))
 
 
 def _preview(text: str) -> str | None:
@@ -143,18 +162,16 @@ def _own_us(exchange: Exchange, latency_s: float) -> int:
 
 def build_record(
     exchange: Exchange,
-    snapshot: Snapshot,
     *,
     ended_s: float,
     gateway: str,
     texts: tuple[str | None, str | None],
     body: tuple[BodyState, int],
+    paid: Paid,
 ) -> LogRecord:
     """Return the record of a finished exchange; `texts` are previews, `body` what becomes of the bodies."""
     call, job, principal, usage = exchange.call, exchange.job, exchange.principal, exchange.usage
     assert principal is not None  # noqa: S101 -- the caller checks; tells the type checker
-    answered = bool(exchange.attempts) and (200 <= exchange.status < 300 or exchange.status == SESSION_HELD)
-    cost, price_id, price_status = price(snapshot, _priced_call(exchange), usage) if answered else (None, None, "none")
     latency_s = ended_s - call.started_s
     ttft = exchange.first_byte_s
     headers = call.headers
@@ -170,7 +187,8 @@ def build_record(
         tok_in=usage.input, tok_in_cache_read=usage.cache_read, tok_in_cache_write=usage.cache_write,
         tok_out=usage.output, tok_out_reasoning=usage.reasoning, usage_source=_source(usage),
         units=_units(usage),
-        cost_nano=cost, price_id=price_id, price_status=price_status,
+        cost_nano=paid.cost, price_id=paid.price_id, price_status=paid.status,
+        boot=paid.boot if paid.charges else "", charges=paid.charges,
         lat_ms=int(latency_s * 1000), ttft_ms=None if ttft is None else int((ttft - call.started_s) * 1000),
         upstream_ms=int(exchange.upstream_s * 1000),
         gw_us=_own_us(exchange, latency_s),
@@ -192,10 +210,14 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
     principal, job = exchange.principal, exchange.job
     if principal is None:
         return
+    if exchange.usage.source == "provider" and not _counts(exchange.usage):
+        # A provider that counted nothing has not counted: no call is without tokens.
+        exchange.usage = NO_USAGE
     if exchange.usage.source == "none":
         exchange.usage = counted(exchange, _completion(exchange))
     if exchange.limits:
         deps.admission.spent(exchange.limits, exchange.usage.input + exchange.usage.output)
+    paid = _pay(exchange, snapshot, deps)
     policy = principal.ws.payload if job is None or job.keep_bodies else "metrics"
     size = len(exchange.call.body) + exchange.answer_bytes
     texts: tuple[str | None, str | None] = (None, None)
@@ -212,7 +234,7 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
             shipped, kept = (payload, None) if policy == "full" else (None, payload)
             state = "stored" if policy == "full" else "gateway"
     record = build_record(
-        exchange, snapshot, ended_s=deps.clock(), gateway=deps.gateway, texts=texts, body=(state, size)
+        exchange, ended_s=deps.clock(), gateway=deps.gateway, texts=texts, body=(state, size), paid=paid
     )
     deps.recorder.record(record, shipped, kept, size if shipped or kept else 0)
 
@@ -224,7 +246,10 @@ def settle(exchange: Exchange, snapshot: Snapshot | None, deps: Deps) -> None:
             _write(exchange, snapshot, deps)
     except Exception:
         log.exception("settle_failed", id=exchange.id)
+        charge_whole(exchange, deps.budgets, answered=_is_answered(exchange))
     finally:
+        # What was charged is no longer held; this is for a request that got no record.
+        give_back(exchange, deps.budgets)
         deps.kept.give_back(exchange.kept_bytes)
         exchange.kept_bytes = 0
 

@@ -5,6 +5,7 @@ are good while the control plane and the identity provider are away.  Such a cal
 workspace that the token names, and never an administrator.  Source: `contract.md` 6.3.
 """
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ import msgspec
 from jwt.types import Options
 
 from data_plane.core.job import Principal
+from data_plane.limits.slices import token_key
 from data_plane.sync.snapshot import Snapshot
 from shared.errors import Forbidden, Unauthenticated
-from shared.schema.rows import ApiKeyRow, RateRow, TokenKeysRow
+from shared.schema.limits import BudgetRow, RateRow
+from shared.schema.rows import ApiKeyRow, TokenKeysRow
+from shared.token_budget import Terms, TokenBudget, terms_claimed
 
 _ALGORITHM: Final = "RS256"
 #: Longer ones would fill the memory of what was verified.
@@ -56,6 +60,7 @@ class _Claims:
     config: str | None
     metadata: Mapping[str, str]
     rates: tuple[RateRow, ...]
+    budget: Terms | None
 
 
 def looks_signed(text: str) -> bool:
@@ -127,6 +132,7 @@ def _read(claims: Mapping[str, Any]) -> _Claims:
         if isinstance(metadata, dict)
         else {},
         _rates(claims.get("rate_limits")),
+        _terms(claims.get("usage_limits")),
     )
 
 
@@ -137,6 +143,26 @@ def _rates(said: object) -> tuple[RateRow, ...]:
     except msgspec.ValidationError:
         raise Unauthenticated("The token's rate_limits are not valid.") from None
     return tuple(RateRow(limit.type, limit.unit, limit.value) for limit in limits)
+
+
+def _terms(said: object) -> Terms | None:
+    """Return the terms of the budget that a token carries; raises Unauthenticated for any that could not be kept."""
+    try:
+        return terms_claimed(said)
+    except ValueError as fault:
+        raise Unauthenticated(f"The token's usage_limits are not valid: {fault}.") from None
+
+
+def subject_of(user: str | None) -> str:
+    """Return under which name the tokens of one person share their limits: a new token is no new allowance."""
+    return hashlib.sha256((user or "").encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _budgets(claims: _Claims, organisation: str, workspace: str) -> tuple[BudgetRow, ...]:
+    if claims.budget is None:
+        return ()
+    budget = TokenBudget(organisation, workspace, subject_of(claims.user), claims.budget)
+    return (BudgetRow(token_key(budget), "token", claims.budget.unit),)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
@@ -166,7 +192,7 @@ def caller_of(text: str, snapshot: Snapshot) -> Principal:
         raise Forbidden("The token's workspace is none of its organisation.")
     key = ApiKeyRow(
         "", org.id, workspace.id, (), claims.scopes, user=claims.user, expires=claims.expires, config=claims.config,
-        metadata=dict(claims.metadata), rates=claims.rates,
+        metadata=dict(claims.metadata), rates=claims.rates, budgets=_budgets(claims, org.id, workspace.id),
     )  # fmt: skip
     return Principal(key, org, workspace, signed_by=kid)
 

@@ -48,7 +48,7 @@ def count(value: object) -> int:
 
 
 def _beyond_belief(value: object) -> bool:
-    return type(value) is int and value > MOST_TOKENS
+    return type(value) is int and not 0 <= value <= MOST_TOKENS
 
 
 def mapping(value: object) -> Mapping[str, Any]:

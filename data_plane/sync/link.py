@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from data_plane.limits.counters import RateCount
+from data_plane.limits.slices import Draw, Granted, Refused, Returned, Spent
 from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
 
@@ -21,12 +22,13 @@ MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
 class Hello(msgspec.Struct, tag="hello"):
-    """Agent → worker, first: who this gateway is, and the keys that open its secrets."""
+    """Agent → worker, first: who this gateway is and in which run, and the keys that open its secrets."""
 
     org: str
     group: str
     instance: str
     sealing_keys: dict[str, bytes]
+    boot: str = ""
 
 
 class Activate(msgspec.Struct, tag="activate"):
@@ -46,6 +48,12 @@ class Connected(msgspec.Struct, tag="connected"):
     """Agent → worker: whether the control plane is being heard from."""
 
     on: bool
+
+
+class Gateways(msgspec.Struct, tag="gateways"):
+    """Agent → worker: among how many gateways this one is, which share the limits of rate."""
+
+    count: int
 
 
 class Activated(msgspec.Struct, tag="activated"):
@@ -69,7 +77,23 @@ class Shared(msgspec.Struct, tag="shared"):
     rates: list[RateCount] = []
 
 
-Message = Hello | Activate | Deny | Connected | Activated | Totals | Shared
+class BudgetNews(msgspec.Struct, tag="budget_news"):
+    """Worker → agent: what it needs of budgets, what it has spent, and what it hands back."""
+
+    draws: list[Draw] = []
+    spent: list[Spent] = []
+    returned: list[Returned] = []
+
+
+class BudgetReplies(msgspec.Struct, tag="budget_replies"):
+    """Agent → worker: slices, refusals, and the keys of budgets of which it shall hand back what it does not need."""
+
+    granted: list[Granted] = []
+    refused: list[Refused] = []
+    recalled: list[str] = []
+
+
+Message = Hello | Activate | Deny | Connected | Gateways | Activated | Totals | Shared | BudgetNews | BudgetReplies
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Message)
 
 

@@ -22,6 +22,7 @@ from shared.price_book import PriceBook
 from shared.routing.compile import compile_plan
 from shared.routing.plan import Plan
 from shared.schema.config import parse_config
+from shared.schema.limits import RatePolicyRow, UsagePolicyRow
 from shared.schema.rows import (
     ApiKeyRow,
     ConfigRow,
@@ -30,12 +31,12 @@ from shared.schema.rows import (
     IntegrationPricesRow,
     OrgRow,
     ProviderPricesRow,
-    RatePolicyRow,
     SecretRow,
     TokenKeysRow,
     VirtualKeyRow,
     WorkspaceRow,
 )
+from shared.unpriced import Unpriced
 
 KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "orgs": OrgRow,
@@ -43,6 +44,7 @@ KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "token_keys": TokenKeysRow,
     "api_keys": ApiKeyRow,
     "rate_policies": RatePolicyRow,
+    "usage_policies": UsagePolicyRow,
     "custom_providers": CustomProviderRow,
     "virtual_keys": VirtualKeyRow,
     "secrets": SecretRow,
@@ -66,6 +68,7 @@ class Snapshot:
     token_keys: Table[TokenKeysRow]
     api_keys: Table[ApiKeyRow]
     rate_policies: Table[RatePolicyRow]
+    usage_policies: Table[UsagePolicyRow]
     custom_providers: Table[CustomProviderRow]
     virtual_keys: Table[VirtualKeyRow]
     secrets: Table[SecretRow]
@@ -76,10 +79,12 @@ class Snapshot:
     opener: SecretOpener
     price_book: PriceBook
     own_prices: OwnPriceBook
+    unpriced: Unpriced
     _plans: dict[str, Plan] = field(default_factory=dict)
     _built: dict[str, Provider] = field(default_factory=dict)
     _by_slug: dict[tuple[str, str], WorkspaceRow] = field(default_factory=dict)
     _policies: dict[str, tuple[RatePolicyRow, ...]] = field(default_factory=dict)
+    _usage_policies: dict[str, tuple[UsagePolicyRow, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -115,6 +120,15 @@ class Snapshot:
             rows = self.rate_policies.below("") if self.rate_policies.section.rows else ()
             found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
             self._policies[workspace.id] = found
+        return found
+
+    def usage_policies_of(self, workspace: WorkspaceRow) -> tuple[UsagePolicyRow, ...]:
+        """Return the budgets by policy for calls of a workspace: its own, and those of its organisation."""
+        found = self._usage_policies.get(workspace.id)
+        if found is None:
+            rows = self.usage_policies.below("") if self.usage_policies.section.rows else ()
+            found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
+            self._usage_policies[workspace.id] = found
         return found
 
     def custom_provider(self, organisation: str, slug: str) -> Provider | None:
@@ -157,10 +171,15 @@ def build_snapshot(
         else:
             tables[name] = Table(name, kind, section, blobs)
     book, own = _price_books(tables, previous)
+    same = previous is not None and previous.prices is tables["prices"]
+    unpriced = previous.unpriced if previous is not None and same else Unpriced(tables["prices"])
     same = previous is not None and previous.custom_providers is tables["custom_providers"]
     built = previous._built if previous is not None and same else {}  # noqa: SLF001 -- handed on to its own kind
     identity = Identity(manifest.org, manifest.group)
-    return Snapshot(identity, manifest.version, **tables, opener=opener, price_book=book, own_prices=own, _built=built)
+    return Snapshot(
+        identity, manifest.version, **tables, opener=opener, price_book=book, own_prices=own, unpriced=unpriced,
+        _built=built,
+    )  # fmt: skip
 
 
 def _price_books(tables: dict[str, Any], previous: Snapshot | None) -> tuple[PriceBook, OwnPriceBook]:

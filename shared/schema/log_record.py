@@ -52,8 +52,16 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     us: int = 0
 
 
+class Charged(msgspec.Struct, frozen=True, array_like=True):
+    """What a request took from a window of a budget: nano-dollars, tokens or requests."""
+
+    budget: str
+    window: int
+    amount: int
+
+
 class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One request, written once at its end."""
+    """One request, written once at its end.  `charges` were paid from leases of `boot`, a run of the gateway."""
 
     id: str
     ts_us: int
@@ -91,6 +99,8 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_nano: int | None = None
     price_id: str | None = None
     price_status: PriceStatus = "none"
+    boot: str = ""
+    charges: tuple[Charged, ...] = ()
     # time
     lat_ms: int = 0
     ttft_ms: int | None = None

@@ -10,54 +10,30 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.schema.limits import BudgetRow, RateRow, UnpricedRule
+
 PayloadPolicy = Literal["full", "metrics", "gateway"]
 
 #: Section names in the order in which they are rendered and validated.
 SECTIONS = (
-    "orgs", "workspaces", "token_keys", "api_keys", "rate_policies", "custom_providers", "virtual_keys", "secrets",
-    "configs", "prices", "integration_prices", "gateway",
+    "orgs", "workspaces", "token_keys", "api_keys", "rate_policies", "usage_policies", "custom_providers",
+    "virtual_keys", "secrets", "configs", "prices", "integration_prices", "gateway",
 )  # fmt: skip
 
 
-class RateRow(msgspec.Struct, frozen=True, array_like=True):
-    """A limit of rate: `value` requests or tokens in each window; 0 is none."""
-
-    type: Literal["requests", "tokens"]
-    unit: str
-    value: int
-
-
-class ConditionRow(msgspec.Struct, frozen=True, array_like=True):
-    """What a call must be for a policy to hold: one of `values` (`*`: any), and none of `excludes`."""
-
-    key: str
-    values: tuple[str, ...]
-    excludes: tuple[str, ...] = ()
-
-
-class RatePolicyRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A limit of rate for the calls that match, counted for each tuple of `group_by` values (`shared/policies.py`).
-
-    `ws` None: in all workspaces of the organisation.
-    """
-
-    id: str
-    org: str
-    ws: str | None
-    name: str
-    conditions: tuple[ConditionRow, ...]
-    group_by: tuple[str, ...]
-    type: Literal["requests", "tokens"]
-    unit: str
-    value: int
-
-
 class OrgRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An organisation: `block_inline` is saved-only mode (`contract.md` 1.8)."""
+    """An organisation: `block_inline` is saved-only mode (`contract.md` 1.8).
+
+    `assumed_output`: so many tokens are set aside for the answer to a call under a budget that names no most.
+    """
 
     id: str
     name: str
     block_inline: bool = True
+    rates: tuple[RateRow, ...] = ()
+    budgets: tuple[BudgetRow, ...] = ()
+    unpriced: UnpricedRule = UnpricedRule()
+    assumed_output: int = 4096
 
 
 class WorkspaceRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,12 +49,14 @@ class WorkspaceRow(msgspec.Struct, frozen=True, omit_defaults=True):
     payload: PayloadPolicy = "full"
     metadata: dict[str, str] = {}
     rates: tuple[RateRow, ...] = ()
+    budgets: tuple[BudgetRow, ...] = ()
 
 
 class ApiKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """An API key for inference: only hashes of its secrets (two during a rotation), hex SHA-256.
 
-    `expires` is Unix seconds.  `config` is the slug of the key's default config.  `ips` are the networks from which the
+    `budgets` are its own, and its user's.  `expires` is Unix seconds.
+    `config` is the slug of the key's default config.  `ips` are the networks from which the
     key may be used, and `models` the models that it may ask for (`shared/model_lists.py`); None: all.
     """
 
@@ -96,6 +74,7 @@ class ApiKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     ips: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     rates: tuple[RateRow, ...] = ()
+    budgets: tuple[BudgetRow, ...] = ()
 
 
 class TokenKey(msgspec.Struct, frozen=True):
@@ -203,7 +182,8 @@ class VirtualKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `secret` is the id of a row in `secrets`, None for a provider without a key.  `settings` are the provider's
     further fields, none of them secret.  `models` is an allow-list; None allows all but `denied_models`.
     `model_settings` are by model.  With `secret_mappings` the credential is not whole without what they name.
-    `rates` are its own, `account_rates` those of its integration in its workspace, whichever virtual key is used.
+    `rates` are its own, `account_rates` those of its integration in its workspace, whichever virtual key is used, and
+    `integration_rates` those of the integration wherever it is used; `budgets` are of all three.
     """
 
     id: str
@@ -224,6 +204,8 @@ class VirtualKeyRow(msgspec.Struct, frozen=True, omit_defaults=True):
     secret_mappings: tuple[SecretMappingRow, ...] = ()
     rates: tuple[RateRow, ...] = ()
     account_rates: tuple[RateRow, ...] = ()
+    integration_rates: tuple[RateRow, ...] = ()
+    budgets: tuple[BudgetRow, ...] = ()
 
     @property
     def limits_models(self) -> bool:

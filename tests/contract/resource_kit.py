@@ -3,6 +3,8 @@
 import re
 from itertools import count
 
+from control_plane.alerts.services import create_destination, try_destination
+from control_plane.budgets.models import Budget
 from control_plane.catalog.services import create_integration
 from control_plane.configs.models import Config
 from control_plane.core.models import AuditEvent
@@ -10,7 +12,7 @@ from control_plane.core.resources import ResourceViewSet, discover
 from control_plane.orgs.domains import claim_domain
 from control_plane.orgs.models import Role
 from control_plane.orgs.services import add_workspace_user
-from control_plane.policies.models import PolicyUsage, UsageLimitPolicy
+from control_plane.policies.models import UsageLimitPolicy
 from tests.control_plane.factories import Api, make_member
 from tests.control_plane.logs.log_kit import store
 
@@ -88,8 +90,14 @@ def _policy(tenant):
 
 
 def _usage(tenant):
-    used = {"value_key": f"metadata._user:{next(_NUMBERS)}", "current_usage": 7}
-    return str(PolicyUsage.objects.create(organisation=tenant.organisation, policy_id=_policy(tenant), **used).pk)
+    used = {"value_key": f"metadata._user:{next(_NUMBERS)}", "spent": 7, "committed": 7, "limit": 10}
+    made = Budget.objects.create(organisation=tenant.organisation, kind="policy", owner_id=_policy(tenant), **used)
+    return str(made.pk)
+
+
+def _delivery(tenant):
+    row = create_destination(tenant.actor, None, {"name": "post", "type": "email", "address": "a@example.com"})
+    return str(try_destination(tenant.actor, row).pk)
 
 
 #: How rows are made that no example makes, by the path of their list.
@@ -98,6 +106,8 @@ _OTHERS = {
     "admin/users": _member_of_workspace,
     "admin/users/invites": _invite,
     "admin/workspaces/{workspace}/users": _member_of_workspace,
+    "alert-deliveries": _delivery,
+    "budgets": _usage,
     "configs/{id}/versions": _version,
     "integrations": _integration,
     "audit-logs": lambda tenant: str(AuditEvent.objects.filter(organisation_id=tenant.organisation.pk).first().pk),

@@ -96,7 +96,7 @@ def known(django_db_setup, django_db_blocker):
         transaction.set_rollback(True)
 
 
-def refuse(host, port):
+def refuse(host, port, deadline):
     raise ConnectionRefusedError
 
 

@@ -41,13 +41,17 @@ async def until(found, bound_s=10.0):
 
 
 class Edge:
-    """A control plane's edge over HTTP: serves what `control` publishes, keeps the status reports."""
+    """A control plane's edge over HTTP: serves what `control` publishes, keeps the status reports.
+
+    `gateways` is what it answers to those; while it `holds`, it does not answer them.
+    """
 
     def __init__(self, control):
         self.control = control
         self.head, self._seq = None, 0
         self.reports = []
         self.away = False
+        self.gateways, self.holds, self.asked = 0, False, []
         self._changed = asyncio.Condition()
 
     async def publish(self, seq, **changes):
@@ -60,12 +64,15 @@ class Edge:
         return self.reports[-1] if self.reports else None
 
     async def handle(self, request):
+        part = request.path.removeprefix(wire.DP_PREFIX)
+        self.asked.append(part)
         if self.away:
             return web.Response(status=503)
-        part = request.path.removeprefix(wire.DP_PREFIX)
         if part == "/status":
             self.reports.append(msgspec.json.decode(await request.read(), type=wire.StatusReport))
-            return web.Response(status=204)
+            while self.holds:
+                await asyncio.sleep(0.01)
+            return web.json_response({"gateways": self.gateways})
         if part.endswith("/head"):
             return await self._head(request.query["known"])
         answer = await self.control.call("GET", request.path)

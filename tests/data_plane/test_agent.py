@@ -7,11 +7,11 @@ import pytest
 
 from data_plane import settings
 from data_plane.agent import Agent
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Gateways, Hello, Link, Shared, Totals
 from shared.bundle.model import Manifest
 from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
-from shared.wire import ReportedVersion
+from shared.wire import STOPPED, ReportedVersion
 from tests.data_plane import kit
 from tests.data_plane.state_kit import INSTANCE, Edge, serving, until, write_bundle, write_identity
 from tests.data_plane.sync.control_kit import ControlPlane
@@ -106,7 +106,9 @@ async def test_a_worker_is_told_who_it_is_then_what_it_has_to_know(start):
     worker = await made.worker()
     await until(lambda: worker.heard(Activate))
     hello, deny, connected, activate = worker.told[:4]
-    assert hello == Hello(kit.ORG, kit.GROUP, INSTANCE, {kit.KID: kit.PRIVATE})
+    boot = made.agent.keeper.boot
+    assert hello == Hello(kit.ORG, kit.GROUP, INSTANCE, {kit.KID: kit.PRIVATE}, boot)
+    assert len(boot) == 32
     assert (deny, connected) == (Deny([]), Connected(False))
     assert msgspec.json.decode(activate.manifest, type=Manifest).version == (1, 3)
 
@@ -137,6 +139,61 @@ async def test_a_lost_control_plane_is_told_once_it_is_noticed(start, monkeypatc
     made.edge.away = True
     await made.edge.publish(3)
     await until(lambda: worker.heard(Connected)[-1] == Connected(False))
+
+
+async def test_how_many_gateways_there_are_is_told_to_all_workers_and_to_later_ones_before_they_serve(start):
+    made = await start(stored=1)
+    early = await made.worker()
+    made.edge.gateways = 3
+    await made.edge.publish(2)
+    await until(lambda: Gateways(3) in early.told)
+    late = await made.worker()
+    assert [type(message) for message in late.told[2:4]] == [Connected, Gateways]
+    await until(lambda: late.heard(Activate))
+    made.edge.gateways = 30
+    made.agent._status_due.set()
+    await until(lambda: Gateways(30) in early.told and Gateways(30) in late.told)
+    assert early.heard(Gateways) == [Gateways(3), Gateways(30)]
+
+
+async def test_how_many_gateways_there_are_is_kept_while_the_control_plane_is_away_and_for_the_next_start(
+    start, tmp_path
+):
+    (tmp_path / "gateways").write_text("5")
+    made = await start(stored=1)
+    assert (await made.worker()).heard(Gateways) == [Gateways(5)]
+    made.edge.gateways = 7
+    made.agent._status_due.set()
+    await until(lambda: (tmp_path / "gateways").read_text() == "7")
+    made.edge.away = True
+    asked = len(made.edge.asked)
+    made.agent._status_due.set()
+    await until(lambda: "/status" in made.edge.asked[asked:])
+    assert (await made.worker()).heard(Gateways) == [Gateways(7)]
+
+
+async def test_a_gateway_asks_how_many_there_are_before_it_takes_a_configuration(start):
+    made = await start()
+    made.edge.gateways = 4
+    worker = await made.worker()
+    await made.edge.publish(1)
+    await until(lambda: worker.heard(Activate))
+    assert made.edge.asked[0] == "/status"
+    assert [type(message) for message in worker.told if isinstance(message, Gateways | Activate)] == [
+        Gateways,
+        Activate,
+    ]
+
+
+async def test_a_control_plane_that_does_not_say_how_many_there_are_holds_up_no_configuration(start, monkeypatch):
+    monkeypatch.setattr("data_plane.agent.FIRST_ANSWER_S", 0.05)
+    made = await start()
+    made.edge.holds = True
+    worker = await made.worker()
+    await made.edge.publish(1)
+    await until(lambda: worker.heard(Activate))
+    assert worker.heard(Gateways) == []
+    made.edge.holds = False
 
 
 async def test_every_worker_gets_a_new_revision_and_only_what_it_has_not(start):
@@ -218,6 +275,26 @@ async def test_a_row_that_does_not_hold_is_reported_and_the_rest_is_used(start):
     assert report.active.seq == 2
 
 
+async def test_a_gateway_that_ends_says_so_to_a_control_plane_that_is_there(start):
+    made = await start(stored=1)
+    await made.edge.publish(2)
+    worker = await made.worker()
+    await until(lambda: Connected(True) in worker.told)
+    await made.agent.close()
+    assert STOPPED in [report.state for report in made.edge.reports]
+
+
+async def test_a_gateway_that_ends_waits_a_bounded_time_for_a_control_plane_that_does_not_answer(start, monkeypatch):
+    monkeypatch.setattr("data_plane.agent.FAREWELL_S", 0.05)
+    made = await start(stored=1)
+    await made.edge.publish(2)
+    worker = await made.worker()
+    await until(lambda: Connected(True) in worker.told)
+    made.edge.holds = True
+    await asyncio.wait_for(made.agent.close(), 10)
+    made.edge.holds = False
+
+
 async def test_a_report_holds_no_secret(start):
     made = await start(stored=1)
     await made.worker()
@@ -285,6 +362,14 @@ async def test_a_worker_that_dies_takes_nothing_from_the_others(start):
     await until(lambda: len(third.heard(Shared)) == 20)
     third.link.send(TOLD)
     await until(lambda: first.heard(Shared))
+
+
+async def test_a_worker_that_leaves_shares_no_budget_any_more(start):
+    made = await start(stored=1)
+    first, _ = await made.worker(), await made.worker()
+    assert made.agent.keeper.leases.workers == 2
+    await first.leave()
+    assert made.agent.keeper.leases.workers == 1
 
 
 async def test_a_worker_that_hangs_is_not_fed_without_end(start, monkeypatch):

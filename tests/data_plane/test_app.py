@@ -11,8 +11,10 @@ from prometheus_client import Gauge
 
 from data_plane import settings
 from data_plane.app import Worker
+from data_plane.core.budget import Want
 from data_plane.core.job import Principal
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from data_plane.limits.slices import Granted, Returned, Spent
+from data_plane.sync.link import Activate, Activated, BudgetNews, Connected, Deny, Gateways, Hello, Link, Shared, Totals
 from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
 from shared.schema.log_record import LogRecord
@@ -66,6 +68,9 @@ class Counts:
     def rates(self, admission):
         self.refused = dict(admission.refused)
 
+    def budgets(self, budgets):
+        self.exceeded = dict(budgets.refused)
+
 
 def activation(seq, known=frozenset(), **sections):
     """Return the message for a revision, without the blobs that are known; and all its blobs."""
@@ -111,6 +116,13 @@ async def test_revocations_and_the_connection_reach_the_requests(line):
     agent.send(Connected(False))
     await until(lambda: not worker.deps.holder.connected)
     assert worker.deps.holder.denied == frozenset()
+
+
+async def test_how_many_gateways_share_the_limits_reaches_the_requests(line):
+    worker, agent = line
+    assert worker.deps.admission.gateways == settings.GATEWAYS
+    agent.send(Gateways(30))
+    await until(lambda: worker.deps.admission.gateways == 30)
 
 
 class Stream:
@@ -175,6 +187,16 @@ async def test_a_worker_writes_its_records_below_the_state_folder_before_it_ends
     }
     assert folders == {"usage", "payload"}
     assert await confirmed(agent) == Totals({})
+    agent.close()
+
+
+async def test_a_worker_hands_back_what_it_holds_of_budgets_before_it_ends(pair):
+    worker, agent = pair
+    budgets = worker.deps.budgets
+    budgets.absorb([Granted("b", "b", 1, 30, 0)])
+    budgets.settle(await budgets.reserve([Want("b", "tokens", 10, "api_key", of_caller=True)], str), [4])
+    await worker.close()
+    assert await confirmed(agent) == BudgetNews([], [Spent("b", 1, 4)], [Returned("b", 1, 26, is_closed=True)])
     agent.close()
 
 

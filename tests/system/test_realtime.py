@@ -143,6 +143,33 @@ def test_a_conversation_is_held_both_ways_and_recorded_with_its_cost(system, slu
     assert (seen["close_code"], seen["binaries"]) == (1000, [256 * 4000])
 
 
+def test_a_session_ends_when_its_budget_is_spent_and_is_charged_for_what_it_used(system, slug):
+    made = system.new_key("talkative", usage_limits={"type": "tokens", "credit_limit": 5000})
+    system.wait_current()
+    each = USAGE["total_tokens"]
+
+    async def talk():
+        async with session(system, slug, key=made["key"]) as (socket, request_id):
+            answers = 0
+            await socket.send_json({"type": "response.create"})
+            async for message in socket:
+                event = json.loads(message.data)
+                if event["type"] == "response.done":
+                    answers += 1
+                    await socket.send_json({"type": "response.create"})
+            await socket.close()
+            return answers, event, socket.close_code, request_id
+
+    answers, last, code, request_id = asyncio.run(talk())
+    told = last["error"]
+    assert (told["code"], told["param"], code) == ("budget_exceeded", "api_key", 1008)
+    # It may have heard one answer more than it could pay for, and those that came while it was asked for more.
+    assert answers * each >= 4096
+    spent = "SELECT spent FROM budgets_budget WHERE owner_id = %s"
+    wait_for(lambda: system.query(spent, made["id"])[0][0] == answers * each, "the control plane knows")
+    assert stored(system, request_id)[:2] == (101, "budget_exceeded")
+
+
 def test_a_browser_names_itself_by_subprotocol(system, slug):
     async def talk():
         protocols = ("realtime", f"openai-insecure-api-key.{system.key}")

@@ -23,6 +23,15 @@ def money(nanousd: int) -> str:
     return f"${whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
+def amount(kind: str, value: float | None, *, is_told: bool = False) -> str:
+    """Return an amount of `cost` (nano-dollars; with `is_told`, US dollars), tokens or requests; a dash for None."""
+    if value is None:
+        return DASH
+    if kind == "cost":
+        return money(round(value * NANO) if is_told else int(value))
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 @register.filter
 def cost(row: LogRow) -> str:
     """Return what a request cost; a cost that is not known is said to be so, and never shown as 0."""

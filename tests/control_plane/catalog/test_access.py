@@ -1,7 +1,6 @@
 """Which workspaces may use an integration."""
 
 import pytest
-from django.utils import timezone
 
 from control_plane.catalog.access import accesses_json, count_workspaces, may_use, open_to, set_access, with_access
 from control_plane.catalog.export import export
@@ -9,6 +8,8 @@ from control_plane.catalog.models import Integration, IntegrationAccess, Virtual
 from control_plane.catalog.services import create_integration, create_provider
 from control_plane.core.errors import Conflict, Invalid
 from control_plane.core.models import AuditEvent, OutboxEvent
+from shared.money import NANO
+from tests.control_plane.budgets.budget_kit import spend
 from tests.control_plane.factories import make_tenant, make_virtual_key, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -138,13 +139,12 @@ def test_limits_of_a_workspace_stay_until_others_are_named(tenant, team, account
 
 
 def test_usage_that_is_reset_counts_from_then_on(tenant, team, account):
-    before = timezone.now()
-    say(tenant, account, of(team))
-    row = IntegrationAccess.objects.get(workspace=team)
-    assert row.usage_reset_at is None
-    say(tenant, account, of(team, reset_usage=True))
-    row.refresh_from_db()
-    assert before <= row.usage_reset_at <= timezone.now()
+    account = say(tenant, account, of(team, usage_limits=USAGE), of(tenant.workspace, usage_limits=USAGE))
+    spend(7 * NANO, "integration_workspace")
+    assert known(account, team)["current_usage"] == 7
+    account = say(tenant, account, of(team, reset_usage=True))
+    assert (known(account, team)["current_usage"], known(account, tenant.workspace)["current_usage"]) == (0, 7)
+    assert AuditEvent.objects.get(resource_type="budget").action == "reset"
 
 
 def test_an_integration_of_one_workspace_is_for_that_one_alone(tenant, team):

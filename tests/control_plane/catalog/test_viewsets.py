@@ -4,15 +4,19 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from control_plane.budgets.models import Budget
 from control_plane.catalog.export import export
 from control_plane.catalog.models import Integration, VirtualKey
 from control_plane.core.scopes import ORGANISATION_KEY
+from shared.money import NANO
 from shared.schema.rows import DeploymentRow
+from tests.control_plane.budgets.budget_kit import spend
 from tests.control_plane.factories import Api, make_key, make_tenant, make_virtual_key, make_workspace
 
 pytestmark = pytest.mark.django_db
 
 HOST = "https://llm.example.com/v1"
+RATE = {"type": "requests", "unit": "rpm", "value": 5}
 
 
 @pytest.fixture
@@ -170,11 +174,42 @@ def test_what_a_virtual_key_is_cannot_be_changed(api):
     assert api.put("virtual-keys/n", {"slug": "n", "provider": "openai", "name": "m"}).status_code == 200
 
 
-def test_a_reset_of_usage_is_noted(api):
+@pytest.mark.parametrize("path", ["virtual-keys/n", "providers/n"])
+def test_what_was_used_up_is_shown_until_it_is_reset(api, path):
+    limit = {"credit_limit": 10, "alert_threshold": 5, "periodic_reset": "weekly"}
+    api.post("virtual-keys", {"name": "n", "provider": "openai", "key": "k" * 20, "usage_limits": limit})
+    spend(10 * NANO, "virtual_key")
+    read = api.get(path).json()
+    assert (read["status"], read["usage_limits"]["credit_limit"], read["reset_usage"]) == ("exhausted", 10, None)
+    assert (read["current_usage"], read["usage_status"]) == (10, "exhausted")
+    assert (read["is_threshold_alerts_sent"], read["is_exhausted_alerts_sent"]) == (True, True)
+    assert read["next_usage_reset_at"].endswith("T00:00:00Z")
+    assert [row["status"] for row in api.get(path.split("/")[0]).json()["data"]] == ["exhausted"]
+    assert api.put(path, {"reset_usage": True}).status_code == 200
+    read = api.get(path).json()
+    assert (read["status"], read["current_usage"], read["usage_status"]) == ("active", 0, "active")
+    assert read["last_usage_reset_at"] is not None
+
+
+def test_a_virtual_key_without_a_limit_shows_no_usage_and_can_be_reset(api):
     api.post("virtual-keys", {"name": "n", "provider": "openai", "key": "k" * 20})
-    assert VirtualKey.objects.get().usage_reset_at is None
+    assert "current_usage" not in api.get("virtual-keys/n").json()
     assert api.put("virtual-keys/n", {"reset_usage": True}).status_code == 200
-    assert VirtualKey.objects.get().usage_reset_at is not None
+    assert not Budget.objects.exists()
+
+
+def test_an_integration_has_limits_of_all_its_workspaces_together(api):
+    limits = {"usage_limits": {"type": "tokens", "credit_limit": 1000}, "rate_limits": [RATE]}
+    made = api.post("integrations", {"name": "a", "ai_provider_id": "openai", **limits}).json()
+    spend(250, "integration")
+    read = api.get(f"integrations/{made['id']}").json()
+    assert (read["usage_limits"], read["rate_limits"]) == (limits["usage_limits"], [RATE])
+    assert (read["current_usage"], read["usage_status"]) == (250, "active")
+    assert [row["current_usage"] for row in api.get("integrations").json()["data"]] == [250]
+    assert api.put(f"integrations/{made['id']}", {"usage_limits": None, "rate_limits": None}).status_code == 200
+    read = api.get(f"integrations/{made['id']}").json()
+    assert (read["usage_limits"], read["rate_limits"], "current_usage" in read) == (None, [], False)
+    assert Budget.objects.get().limit is None
 
 
 def test_a_virtual_key_says_when_it_cannot_be_used(tenant, api):

@@ -316,6 +316,7 @@ RATE_POLICY = {
     "name": "Each user", "type": "requests", "unit": "rpm", "value": 7, "group_by": [{"key": "metadata._user"}],
     "conditions": [{"key": "model", "value": "*"}],
 }  # fmt: skip
+USAGE_POLICY = {**{name: RATE_POLICY[name] for name in ("name", "conditions", "group_by", "type")}, "credit_limit": 9}
 
 
 def fill(name):
@@ -328,6 +329,7 @@ def fill(name):
     create_custom_provider(tenant.actor, {"name": name, "base_url": "https://llm.example.com"})
     set_token_keys(tenant.actor, {"jwks": {"keys": [TOKEN_KEY]}})
     Api(tenant.admin_key).post("policies/rate-limits", RATE_POLICY)
+    Api(tenant.admin_key).post("policies/usage-limits", USAGE_POLICY)
     return tenant
 
 

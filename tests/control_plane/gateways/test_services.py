@@ -17,7 +17,7 @@ from shared.crypto.sealing import sealing_kid
 from shared.errors import BadRequest, Unauthenticated
 from shared.redact import Secret
 from shared.schema.rows import SECTIONS
-from shared.wire import ReportedVersion, StatusFault, StatusReport
+from shared.wire import STOPPED, ReportedVersion, StatusFault, StatusReport
 from tests.control_plane.factories import make_tenant
 from tests.control_plane.gateways.publisher_kit import GroupKeys, make_group
 
@@ -192,6 +192,25 @@ def test_a_report_is_stored_once_for_each_instance_and_the_newest_counts(tenant)
     assert (row.report["workers"], row.first_seen_at) == (2, first_seen)
     assert row.last_seen_at > first_seen
     assert GatewayInstance.objects.count() == 3
+
+
+def test_a_report_is_answered_with_how_many_of_the_group_reported_in_the_last_three_minutes(tenant):
+    group, other = make_group(tenant), make_group(tenant)
+    answers = [take_status(group.pk, report(instance=f"gw-{number}")).gateways for number in (1, 2, 3, 3)]
+    assert answers == [1, 2, 3, 3]
+    assert take_status(other.pk, report()).gateways == 1
+    GatewayInstance.objects.filter(group=group, instance="gw-1").update(
+        last_seen_at=timezone.now() - timedelta(minutes=3, seconds=1)
+    )
+    assert take_status(group.pk, report(instance="gw-2")).gateways == 2
+    # One that has stopped counts at once no more, and again when it is back.
+    assert take_status(group.pk, report(instance="gw-3", state=STOPPED)).gateways == 1
+    assert take_status(group.pk, report(instance="gw-3")).gateways == 2
+
+
+def test_a_gateway_that_has_stopped_is_not_shown_as_live(tenant):
+    take_status(make_group(tenant).pk, report(state=STOPPED))
+    assert gateway_overview(tenant.actor)[0].instances[0].is_live is False
 
 
 def test_a_report_with_text_that_cannot_be_stored_is_refused(tenant):

@@ -5,10 +5,13 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from control_plane.budgets.models import Budget
 from control_plane.core.scopes import ORGANISATION_KEY, WORKSPACE_USER_KEY
 from control_plane.keys.models import ApiKey
 from control_plane.keys.rotation import rotate_due
 from shared.crypto.tokens import mint_key
+from shared.money import NANO
+from tests.control_plane.budgets.budget_kit import spend
 from tests.control_plane.factories import Api, make_key, make_member, make_tenant, make_workspace
 
 pytestmark = pytest.mark.django_db
@@ -178,3 +181,28 @@ def test_a_secret_that_waits_is_collected_by_the_api(tenant, api):
     text = api.post(f"api-keys/{made.row.pk}/collect").json()["key"]
     assert Api(text).get("configs").status_code == 200
     assert api.post(f"api-keys/{made.row.pk}/collect").status_code == 409
+
+
+def test_what_was_used_up_is_shown_until_it_is_reset_or_the_limit_is_raised(tenant):
+    api = Api(tenant.admin_key)
+    row = make_key(tenant, usage_limits={"type": "cost", "credit_limit": 10}).row
+    path = f"api-keys/{row.pk}"
+    for change in ({"reset_usage": True}, {"usage_limits": {"type": "cost", "credit_limit": 20}}):
+        spend(10 * NANO, "api_key")
+        read = api.get(path).json()
+        assert (read["status"], read["usage_status"], read["current_usage"]) == ("exhausted", "exhausted", 10)
+        assert {each["status"] for each in api.get("api-keys").json()["data"]} == {"active", "exhausted"}
+        told = api.put(path, change).json()
+        assert (told["status"], told["usage_status"], told["reset_usage"]) == ("active", "active", 0)
+    assert told["current_usage"] == 10
+    spend(10 * NANO, "api_key")
+    assert api.put(path, {"usage_limits": None}).json()["status"] == "active"
+    assert "current_usage" not in api.get(path).json()
+    api.delete(path)
+    assert Budget.objects.get().limit is None
+
+
+def test_a_key_that_has_nothing_left_still_administers(tenant):
+    made = make_key(tenant, usage_limits={"credit_limit": 10})
+    spend(10 * NANO, "api_key")
+    assert Api(made.shown_once()).get("configs").status_code == 200

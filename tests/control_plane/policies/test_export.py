@@ -3,8 +3,8 @@
 import pytest
 
 from control_plane.core.models import OutboxEvent
-from control_plane.policies.export import export
-from shared.schema.rows import ConditionRow
+from control_plane.policies.export import export, export_budgets
+from shared.schema.limits import ConditionRow, UsagePolicyRow
 from tests.control_plane.factories import Api, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def test_active_policies_of_rate_reach_gateways_and_archived_ones_do_not():
     assert list(export(make_tenant("Other").organisation)) == []
 
 
-def test_policies_about_tools_and_budgets_reach_no_gateway():
+def test_policies_about_tools_reach_no_gateway():
     tenant = make_tenant()
     api = Api(tenant.admin_key)
     tools = {
@@ -43,4 +43,21 @@ def test_policies_about_tools_and_budgets_reach_no_gateway():
         "group_by": [{"key": "mcp_tool"}],
     }
     assert api.post("policies/rate-limits", tools).status_code == 200
-    assert list(export(tenant.organisation)) == []
+    del tools["unit"], tools["value"]
+    assert api.post("policies/usage-limits", {**tools, "credit_limit": 5}).status_code == 200
+    assert list(export(tenant.organisation)) == list(export_budgets(tenant.organisation)) == []
+
+
+def test_active_policies_of_usage_reach_gateways_and_archived_ones_do_not():
+    tenant = make_tenant()
+    api = Api(tenant.admin_key)
+    given = {"name": "Each", "type": "cost", "credit_limit": 5, "group_by": [{"key": "api_key"}]}
+    made = api.post("policies/usage-limits", {**given, "conditions": GIVEN["conditions"]}).json()
+    assert OutboxEvent.objects.latest("pk").sections == ["usage_policies"]
+    conditions = (ConditionRow("metadata.team", ("search",)), ConditionRow("model", ("a", "b"), ("c",)))
+    org = str(tenant.organisation.pk)
+    row = UsagePolicyRow(made["id"], org, None, "Each", conditions, group_by=("api_key",), type="cost")
+    assert list(export_budgets(tenant.organisation)) == [("usage_policies", made["id"], row)]
+    assert list(export_budgets(make_tenant("Other").organisation)) == []
+    api.delete(f"policies/usage-limits/{made['id']}")
+    assert list(export_budgets(tenant.organisation)) == []

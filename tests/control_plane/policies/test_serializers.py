@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from control_plane.policies.models import PolicyUsage, UsageLimitPolicy
+from control_plane.budgets.models import Budget
+from control_plane.policies.models import UsageLimitPolicy
 from control_plane.policies.serializers import (
     RatePolicySerializer,
     UsagePolicySerializer,
@@ -50,10 +51,10 @@ def test_a_rate_that_cannot_be_is_refused(change):
 )
 def test_cost_is_shown_in_dollars_and_the_rest_as_counted(kind, stored, shown):
     policy = UsageLimitPolicy(type=kind, credit_limit=stored, alert_threshold=stored)
-    usage = PolicyUsage(policy=policy, value_key="api_key:a", current_usage=stored)
+    usage = Budget(kind="policy", unit=kind, value_key="api_key:a", spent=stored)
     told = usage_policy_json(policy)
     assert [told["credit_limit"], told["alert_threshold"], usage_json(usage)["current_usage"]] == [shown] * 3
-    assert usage_map(policy, [usage]) == {
+    assert usage_map([usage]) == {
         "api_key:a": {
             "current_usage": shown,
             "status": "active",

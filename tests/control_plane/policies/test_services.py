@@ -7,15 +7,17 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from control_plane.budgets.models import Budget
+from control_plane.budgets.services import reset
+from control_plane.budgets.usage import next_reset_of
 from control_plane.core.errors import Invalid
 from control_plane.core.models import AuditEvent, OutboxEvent
 from control_plane.orgs.services import delete_workspace, resources_of
-from control_plane.policies.models import PolicyUsage, RateLimitPolicy, UsageLimitPolicy
+from control_plane.policies.models import RateLimitPolicy, UsageLimitPolicy
 from control_plane.policies.services import (
     archive_policy,
     create_rate_policy,
     create_usage_policy,
-    reset_usage,
     update_rate_policy,
     update_usage_policy,
 )
@@ -43,9 +45,19 @@ def budget(tenant, workspace=None, **given):
 
 
 def use(policy, value_key="metadata._user:alice", used=0, **columns):
-    return PolicyUsage.objects.create(
-        organisation_id=policy.organisation_id, policy=policy, value_key=value_key, current_usage=used, **columns
-    )
+    home = {"organisation_id": policy.organisation_id, "workspace_id": policy.workspace_id}
+    counted = {"limit": policy.credit_limit, "unit": policy.type, "spent": used, "committed": used}
+    named = {"kind": "policy", "owner_id": policy.pk, "value_key": value_key}
+    return Budget.objects.create(**home, **named, **counted, **columns)
+
+
+def counters():
+    return Budget.objects.filter(kind="policy").exclude(value_key="")
+
+
+def next_reset(row):
+    told = next_reset_of(row)
+    return told and datetime.fromisoformat(told)
 
 
 def test_cost_is_stored_in_nano_dollars_and_a_count_as_it_is(tenant):
@@ -122,42 +134,41 @@ def test_a_rate_is_changed(tenant):
 
 def test_the_next_reset_is_told_as_soon_as_there_is_a_period(tenant):
     now = timezone.now()
-    weekly = budget(tenant, periodic_reset="weekly").next_usage_reset_at
+    weekly = next_reset(budget(tenant, periodic_reset="weekly"))
     assert (weekly.weekday(), weekly.hour, weekly > now) == (0, 0, True)
-    assert budget(tenant, periodic_reset="monthly").next_usage_reset_at.day == 1
+    assert next_reset(budget(tenant, periodic_reset="monthly")).day == 1
     row = budget(tenant, periodic_reset_days=30, next_usage_reset_at=datetime(2030, 1, 31, 15, tzinfo=UTC))
-    assert row.next_usage_reset_at == datetime(2030, 1, 31, tzinfo=UTC)
-    assert budget(tenant).next_usage_reset_at is None
+    assert next_reset(row) == datetime(2030, 1, 31, tzinfo=UTC)
+    assert next_reset(budget(tenant)) is None
 
 
 def test_one_period_takes_the_place_of_the_other(tenant):
     row = budget(tenant, periodic_reset="monthly")
     row = update_usage_policy(tenant.actor, row, {"periodic_reset_days": 7})
     assert (row.periodic_reset, row.periodic_reset_days) == (None, 7)
-    at = row.next_usage_reset_at
-    assert update_usage_policy(tenant.actor, row, {"name": "n"}).next_usage_reset_at == at
+    at = next_reset(row)
+    assert next_reset(update_usage_policy(tenant.actor, row, {"name": "n"})) == at
     row = update_usage_policy(tenant.actor, row, {"periodic_reset": "weekly"})
     assert (row.periodic_reset, row.periodic_reset_days) == ("weekly", None)
     row = update_usage_policy(tenant.actor, row, {"periodic_reset": None})
-    assert (row.periodic_reset, row.next_usage_reset_at) == (None, None)
+    assert (row.periodic_reset, next_reset(row)) == (None, None)
 
 
 def test_usage_is_reset_with_its_marks_and_the_change_is_in_the_trail(tenant):
-    row = use(
-        budget(tenant), used=12 * NANO, status="exhausted", is_threshold_alerts_sent=True, is_exhausted_alerts_sent=True
-    )
-    other = use(row.policy, "metadata._user:bob", used=5)
+    policy = budget(tenant)
+    row = use(policy, used=12 * NANO, status="exhausted", is_threshold_alerts_sent=True, is_exhausted_alerts_sent=True)
+    other = use(policy, "metadata._user:bob", used=5)
     before = OutboxEvent.objects.count()
-    reset_usage(tenant.actor, row)
+    reset(tenant.actor, row)
     row.refresh_from_db()
     other.refresh_from_db()
-    assert (row.current_usage, row.status, row.is_threshold_alerts_sent, row.is_exhausted_alerts_sent) == (
+    assert (row.spent, row.status, row.is_threshold_alerts_sent, row.is_exhausted_alerts_sent) == (
         0,
         "active",
         False,
         False,
     )
-    assert other.current_usage == 5
+    assert other.spent == 5
     event = AuditEvent.objects.get(resource_id=str(row.pk))
     assert (event.action, event.before["current_usage"], event.after["current_usage"]) == ("reset", 12, 0)
     assert OutboxEvent.objects.count() == before + 1
@@ -168,8 +179,8 @@ def test_a_change_may_reset_one_value(tenant, named):
     row = budget(tenant)
     alice, bob = use(row, used=5), use(row, "metadata._user:bob", used=5)
     update_usage_policy(tenant.actor, row, {"reset_usage_for_value": named})
-    assert PolicyUsage.objects.get(pk=alice.pk).current_usage == 0
-    assert PolicyUsage.objects.get(pk=bob.pk).current_usage == 5
+    assert counters().get(pk=alice.pk).spent == 0
+    assert counters().get(pk=bob.pk).spent == 5
 
 
 def test_a_value_of_which_nothing_was_counted_is_refused(tenant):
@@ -186,7 +197,7 @@ def test_with_several_groups_only_the_whole_key_names_a_value(tenant):
     with pytest.raises(Invalid):
         update_usage_policy(tenant.actor, row, {"reset_usage_for_value": "alice"})
     update_usage_policy(tenant.actor, row, {"reset_usage_for_value": "metadata._user:alice|model:m"})
-    assert PolicyUsage.objects.get(policy=row).current_usage == 0
+    assert counters().get(owner_id=row.pk).spent == 0
 
 
 def test_a_limit_that_is_raised_makes_active_again_and_one_that_is_lowered_exhausts(tenant):
@@ -199,7 +210,7 @@ def test_a_limit_that_is_raised_makes_active_again_and_one_that_is_lowered_exhau
     assert (alice.status, alice.is_threshold_alerts_sent, alice.is_exhausted_alerts_sent) == ("active", False, False)
     assert (bob.status, bob.is_exhausted_alerts_sent) == ("exhausted", True)
     update_usage_policy(tenant.actor, row, {"credit_limit": Decimal(9), "alert_threshold": Decimal(8)})
-    assert PolicyUsage.objects.get(pk=alice.pk).status == "exhausted"
+    assert counters().get(pk=alice.pk).status == "exhausted"
 
 
 def test_an_archived_policy_is_kept_and_goes_with_its_workspace(tenant):
@@ -213,7 +224,7 @@ def test_an_archived_policy_is_kept_and_goes_with_its_workspace(tenant):
     assert resources_of(team) == {}
     delete_workspace(tenant.actor, team)
     assert not UsageLimitPolicy.objects.exists()
-    assert not PolicyUsage.objects.exists()
+    assert not Budget.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -227,6 +238,7 @@ def test_the_database_refuses_a_budget_that_makes_no_sense(tenant, columns):
 
 
 def test_a_value_is_counted_once(tenant):
-    row = use(budget(tenant))
+    row = budget(tenant)
+    use(row)
     with pytest.raises(IntegrityError), transaction.atomic():
-        use(row.policy)
+        use(row)

@@ -4,7 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from control_plane.policies.models import PolicyUsage, UsageLimitPolicy
+from control_plane.budgets.models import Budget
+from control_plane.policies.models import UsageLimitPolicy
 from control_plane.policies.viewsets import RatePolicyViewSet, UsagePolicyViewSet
 from tests.control_plane.factories import Api, make_key, make_tenant, make_workspace
 
@@ -34,9 +35,10 @@ def make(api, path=USAGE, **given):
 
 def use(policy_id, value_key="metadata._user:alice", used=0, **columns):
     policy = UsageLimitPolicy.objects.get(pk=policy_id)
-    return PolicyUsage.objects.create(
-        organisation_id=policy.organisation_id, policy=policy, value_key=value_key, current_usage=used, **columns
-    )
+    home = {"organisation_id": policy.organisation_id, "workspace_id": policy.workspace_id}
+    counted = {"limit": policy.credit_limit, "unit": policy.type, "spent": used, "committed": used}
+    named = {"kind": "policy", "owner_id": policy.pk, "value_key": value_key}
+    return Budget.objects.create(**home, **named, **counted, **columns)
 
 
 def ids(answer):
@@ -170,7 +172,7 @@ def test_one_value_is_reset_by_a_change(api):
     policy_id = make(api)
     row = use(policy_id, used=NANO)
     assert api.put(f"{USAGE}/{policy_id}", {"reset_usage_for_value": "alice"}).json() == {}
-    assert PolicyUsage.objects.get(pk=row.pk).current_usage == 0
+    assert Budget.objects.get(pk=row.pk).spent == 0
     assert api.put(f"{USAGE}/{policy_id}", {"reset_usage_for_value": "bob"}).status_code == 400
 
 
@@ -182,7 +184,7 @@ def test_entities_of_others_are_hidden(tenant, api):
         assert stranger.get(f"{USAGE}/{policy_id}/entities").status_code == 404
         assert stranger.put(f"{USAGE}/{policy_id}/entities/{row.pk}/reset").status_code == 404
     row.refresh_from_db()
-    assert row.current_usage == NANO
+    assert row.spent == NANO
 
 
 def test_a_workspace_key_sees_and_resets_the_entities_of_its_own_policies(tenant):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 INSIDE = [
     "/api", "/logs", "/gateways", "/keys", "/keys/create", "LOG", "REVOKE", "/account", "/people", "/people/invite", "ROLE",
-    "REMOVE", "/people/sign-in", "/people/sign-in/rules", "/people/sign-in/provider",
+    "REMOVE", "/people/sign-in", "/people/sign-in/rules", "/people/sign-in/provider", "/budgets", "/budgets/explain",
 ]  # fmt: skip
 #: Pages of people who have a password, and of those who have a second factor too.
 PROVED = ["/account/password", "/account/second-factor"]
@@ -160,7 +160,7 @@ def test_a_member_sees_only_places_that_the_role_opens(tenant):
     assert (refused.status_code, "Ask an owner" in Page(refused).text) == (403, True)
 
 
-@pytest.mark.parametrize("path", ["/logs", "/gateways", "/keys"])
+@pytest.mark.parametrize("path", ["/logs", "/gateways", "/keys", "/budgets", "/budgets/explain"])
 def test_pages_that_show_refuse_to_be_posted_to(tenant, path):
     assert owner_of(tenant).post(path).status_code == 405
 

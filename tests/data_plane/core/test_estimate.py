@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.core.estimate import IMAGE_TOKENS, asked_tokens, text_tokens, value_tokens
+from data_plane.core.estimate import (
+    IMAGE_TOKENS,
+    MEDIA_TOKENS,
+    asked_tokens,
+    most_answer_tokens,
+    most_asked_tokens,
+    text_tokens,
+    value_tokens,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -57,3 +65,63 @@ def test_what_is_said_and_the_tools_are_counted_and_nothing_else():
 
 def test_a_member_that_was_left_as_it_came_is_counted_by_its_length():
     assert asked_tokens({"input": msgspec.Raw(b'"' + b"x" * 400 + b'"')}) == 100
+
+
+# at most
+
+
+@given(text=st.text(max_size=300))
+def test_no_text_has_more_tokens_than_bytes(text):
+    most = most_asked_tokens({"messages": [{"role": "user", "content": text}]})
+    assert most >= len(text.encode("utf-8", "surrogatepass"))
+    assert most >= asked_tokens({"messages": [{"role": "user", "content": text}]})
+
+
+@given(value=JSON)
+def test_every_body_has_a_most(value):
+    assert most_asked_tokens({"messages": value, "tools": value, "input": value}) >= 0
+
+
+def test_names_in_a_schema_are_read_as_well():
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x" * 500: {}}}}}]
+    assert most_asked_tokens({"tools": tools}) > 500
+
+
+@pytest.mark.parametrize("part", [
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}},
+    {"type": "input_audio", "input_audio": {"data": "A" * 100_000, "format": "wav"}},
+    {"type": "file", "file": {"file_data": "A" * 100_000}},
+])  # fmt: skip
+def test_a_file_counts_by_rule_of_thumb_and_not_by_its_bytes(part):
+    assert MEDIA_TOKENS <= most_asked_tokens({"messages": [{"content": [part]}]}) < 2 * MEDIA_TOKENS
+
+
+def test_a_text_without_spaces_is_a_text():
+    assert most_asked_tokens({"input": "日本語" * 20_000}) >= 180_000
+    assert most_asked_tokens({"prompt": "aAbB" * 20_000}) >= 80_000
+    assert (
+        most_asked_tokens({"input": [{"type": "input_image", "image_url": "data:image/png;base64," + "A" * 10**6}]})
+        < 9000
+    )
+
+
+def test_a_schema_is_read_whole_whatever_its_members_are_called():
+    tools = [{"function": {"parameters": {"properties": {"url": {"description": "x" * 20_000}, "data": {}}}}}]
+    assert most_asked_tokens({"tools": tools}) >= 20_000
+    assert most_asked_tokens({"tools": msgspec.Raw(b'["' + b"x" * 20_000 + b'"]')}) >= 20_000
+
+
+def test_a_member_that_was_left_as_it_came_is_looked_into_and_bounded_by_what_models_read():
+    text = msgspec.Raw(msgspec.json.encode([{"role": "user", "content": "x" * 300_000}]))
+    assert 300_000 <= most_asked_tokens({"messages": text}) < 300_100
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    assert most_asked_tokens({"messages": msgspec.Raw(msgspec.json.encode([{"content": [picture]}]))}) < 9000
+    assert most_asked_tokens({"messages": msgspec.Raw(b'"' + b"x" * 9_000_000 + b'"')}) == 2_000_000
+
+
+@pytest.mark.parametrize(("body", "most"), [
+    ({"max_tokens": 10}, 10), ({"max_tokens": 10, "n": 2}, 20), ({"max_tokens": 10, "best_of": 4, "n": 2}, 40),
+    ({}, 77), ({"n": 2}, 154), ({"max_tokens": True}, 77), ({"max_tokens": "9"}, 77), ({"n": 10**12}, 77 * 128),
+])  # fmt: skip
+def test_an_answer_is_as_long_as_its_cap_allows(body, most):
+    assert most_answer_tokens(body, 77) == most

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_plane.core.limit import LENGTHS_S, Limit, limits_of
-from shared.schema.rows import RateRow
+from shared.schema.limits import RateRow
 
 
 def limit(unit="rpm", kind="requests", value=10):

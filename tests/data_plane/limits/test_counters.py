@@ -37,3 +37,22 @@ def test_counters_without_end_are_bounded_and_the_loss_is_counted(monkeypatch):
         made.add(f"c{number}", 1, 100.0)
     assert (len(made), made.get("c3")) == (1, 1)
     assert made.dropped == 6  # the counts and what was to be told of them
+
+
+def test_a_count_is_raised_to_what_is_known_and_nobody_is_told():
+    made = Counters(lambda: 0.0)
+    made.add("a", 2, 60.0)
+    made.take_untold()
+    for count in (5, 3):
+        made.raise_to("a", count, 60.0)
+    made.raise_to("b", 0, 60.0)
+    assert (made.get("a"), len(made), made.take_untold()) == (5, 1, [])
+
+
+def test_counts_of_windows_that_are_over_are_not_live():
+    now = [0.0]
+    made = Counters(lambda: now[0])
+    made.add("old", 1, 10.0)
+    made.add("new", 2, 100.0)
+    now[0] = 10.0
+    assert made.live() == [RateCount("new", 2, 100.0)]

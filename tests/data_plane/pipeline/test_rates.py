@@ -10,8 +10,9 @@ from data_plane.pipeline.plans import DEFAULT_PLAN
 from data_plane.pipeline.target import NO_CREDENTIAL, Destination
 from data_plane.providers.registry import load_providers
 from shared.errors import ProviderRateLimited, RateLimited
+from shared.schema.limits import ConditionRow, RatePolicyRow, RateRow
 from shared.schema.log_record import AttemptRecord
-from shared.schema.rows import ConditionRow, OrgRow, RatePolicyRow, RateRow, WorkspaceRow
+from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
 
 JOB = Job("chat", DEFAULT_PLAN, {}, "@main/gpt-4o", False, Choice(), {"_user": "alice", "team": "search"})
@@ -26,10 +27,10 @@ async def admit(made, row, admission, policies=(), job=None, model="gpt-4o"):
     await rates.admit(made, place, job or JOB, policies, admission)
 
 
-def exchange(*, key=(), workspace=()):
+def exchange(*, key=(), workspace=(), organisation=(), workspace_id=kit.WS, organisation_id=kit.ORG):
     made = kit.exchange()
-    row = WorkspaceRow(kit.WS, kit.ORG, "ws", "Search", rates=workspace)
-    made.principal = Principal(kit.api_key(rates=key), OrgRow(kit.ORG, "Demo"), row)
+    row = WorkspaceRow(workspace_id, organisation_id, "ws", "Search", rates=workspace)
+    made.principal = Principal(kit.api_key(rates=key), OrgRow(organisation_id, "Demo", rates=organisation), row)
     return made
 
 
@@ -85,6 +86,64 @@ async def test_virtual_keys_of_one_account_share_its_limit_in_a_workspace():
     with pytest.raises(ProviderRateLimited, match="the account of @third"):
         await admit(exchange(), kit.virtual_key("third", account_rates=TWO), admission)
     await admit(exchange(), kit.virtual_key("third", integration="int-2", account_rates=TWO), admission)
+
+
+async def test_a_limit_of_the_organisation_holds_for_all_its_workspaces_together_and_for_no_other_organisation():
+    admission = Admission(clock=lambda: 1e9)
+    for workspace in ("ws-1", "ws-2", "ws-3"):
+        await admit(exchange(organisation=THREE, workspace_id=workspace), None, admission)
+    with pytest.raises(RateLimited, match="the organisation Demo allows 3 requests per minute") as refused:
+        await admit(exchange(organisation=THREE, workspace_id="ws-4"), None, admission)
+    assert (refused.value.final, refused.value.path) == (True, f"org:{kit.ORG}")
+    await admit(exchange(organisation=THREE, organisation_id="org-2"), None, admission)
+
+
+async def test_a_limit_of_the_organisation_counts_once_a_request_beside_those_of_workspace_and_key():
+    admission, made = Admission(clock=lambda: 1e9), exchange(key=TWO, workspace=TWO, organisation=TWO)
+    for number in range(3):
+        await admit(made, None, admission)
+        made.attempts.append(AttemptRecord(number, "openai", "config", 500, 0, 0))
+    assert [limit.scope for limit in made.limits] == [f"k:{kit.KEY_ID}", f"ws:{kit.WS}", f"org:{kit.ORG}"]
+    await admit(exchange(organisation=TWO), None, admission)
+    with pytest.raises(RateLimited, match="the organisation"):
+        await admit(exchange(organisation=TWO), None, admission)
+
+
+async def test_a_limit_of_an_integration_as_a_whole_holds_across_workspaces_and_leaves_other_accounts_to_answer():
+    admission = Admission(clock=lambda: 1e9)
+    for number in (1, 2):
+        row = kit.virtual_key(f"key-{number}", ws=f"ws-{number}", integration_rates=TWO)
+        await admit(exchange(workspace_id=f"ws-{number}"), row, admission)
+    with pytest.raises(ProviderRateLimited, match="the account of @key-3 allows 2 requests per minute") as refused:
+        await admit(exchange(), kit.virtual_key("key-3", ws="ws-3", integration_rates=TWO), admission)
+    assert refused.value.final is False
+    await admit(exchange(), kit.virtual_key("other", integration="int-2", integration_rates=TWO), admission)
+
+
+async def test_an_integration_s_limits_as_a_whole_and_in_a_workspace_are_counted_apart():
+    admission = Admission(clock=lambda: 1e9)
+    rates_of_both = {"account_rates": TWO, "integration_rates": THREE}
+    made = exchange()
+    await admit(made, kit.virtual_key("a", ws="ws-1", **rates_of_both), admission)
+    assert [limit.scope.count(":") for limit in made.limits] == [2, 1]
+    await admit(exchange(), kit.virtual_key("a", ws="ws-1", **rates_of_both), admission)
+    with pytest.raises(ProviderRateLimited, match="the account of @a in this workspace allows 2"):
+        await admit(exchange(), kit.virtual_key("a", ws="ws-1", **rates_of_both), admission)
+    await admit(exchange(), kit.virtual_key("b", ws="ws-2", **rates_of_both), admission)
+    with pytest.raises(ProviderRateLimited, match="the account of @b allows 3"):
+        await admit(exchange(), kit.virtual_key("b", ws="ws-2", **rates_of_both), admission)
+
+
+async def test_tokens_count_against_the_limits_of_organisation_and_integration():
+    admission = Admission(clock=lambda: 1e9)
+    tokens = (RateRow("tokens", "rpm", 100),)
+    made = exchange(organisation=tokens)
+    await admit(made, kit.virtual_key(integration_rates=tokens), admission)
+    admission.spent(made.limits, 100)
+    with pytest.raises(RateLimited, match="the organisation Demo allows 100 tokens per minute"):
+        await admit(exchange(organisation=tokens), None, admission)
+    with pytest.raises(ProviderRateLimited, match="the account of @main allows 100 tokens per minute"):
+        await admit(exchange(), kit.virtual_key(integration_rates=tokens), admission)
 
 
 async def test_a_refused_attempt_leaves_nothing_to_settle():

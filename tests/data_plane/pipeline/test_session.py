@@ -13,6 +13,7 @@ from data_plane.core.types import CallFacts, Credential
 from data_plane.pipeline.session import Session
 from data_plane.pipeline.target import Destination
 from data_plane.providers.registry import load_providers
+from shared.errors import BudgetExceeded, BudgetUnavailable
 from shared.schema.rows import OrgRow, WorkspaceRow
 from tests.data_plane import kit
 from tests.data_plane.state_kit import until
@@ -67,7 +68,11 @@ class Side:
             self.say(BROKEN)
 
 
-def session(provider, *, limits=None, key=None, row=None, model="m"):
+async def paid():
+    pass
+
+
+def session(provider, *, limits=None, key=None, row=None, model="m", cover=paid):
     found = load_providers()["openai"]
     place = Destination(
         found,
@@ -82,7 +87,8 @@ def session(provider, *, limits=None, key=None, row=None, model="m"):
     exchange.principal = Principal(
         key or kit.api_key(), OrgRow(kit.ORG, "Demo"), WorkspaceRow(kit.WS, kit.ORG, "ws", "W")
     )
-    return Session(provider, place, exchange, limits=limits or SessionLimits(), clock=time.perf_counter), exchange
+    made = Session(provider, place, exchange, cover=cover, limits=limits or SessionLimits(), clock=time.perf_counter)
+    return made, exchange
 
 
 async def held(caller, provider, **rest):
@@ -307,3 +313,77 @@ async def test_sides_that_give_signs_of_life_stay_and_one_that_is_held_up_is_not
     caller, provider = Side(deaf=True), Side(text({}), answers_pings=False)
     exchange = await held(caller, provider, limits=replace(SessionLimits(), heartbeat_s=0.02, longest_s=0.3))
     assert (exchange.error_type, provider.pings > 3) == ("session_expired", True)
+
+
+# what it may cost
+
+
+def done(tokens):
+    return text({"type": "response.done", "response": {"usage": {"input_tokens": tokens, "output_tokens": 0}}})
+
+
+async def test_what_each_answer_used_is_covered_one_at_a_time_while_the_relay_goes_on():
+    caller, provider = Side(), Side(done(3))
+    seen, gate, at_once = [], asyncio.Semaphore(0), 0
+
+    async def cover():
+        nonlocal at_once
+        at_once += 1
+        assert at_once == 1
+        seen.append(exchange.usage.input)
+        await gate.acquire()
+        at_once -= 1
+
+    made, exchange = session(provider, cover=cover)
+    running = asyncio.create_task(made.run(caller))
+    await until(lambda: seen == [3])
+    for tokens in (4, 5):
+        provider.say(done(tokens))
+    provider.say(text({"type": "response.created"}))
+    # Whoever pays takes their time, and the caller hears all of it meanwhile.
+    await until(lambda: len(caller.told) == 4)
+    assert seen == [3]
+    gate.release()
+    await until(lambda: seen == [3, 12])
+    gate.release()
+    caller.say(Closed(1000))
+    await asyncio.wait_for(running, 5)
+    assert (seen, exchange.error_class) == ([3, 12], None)
+
+
+@pytest.mark.parametrize(("error", "code", "close_code"), [
+    (BudgetExceeded("this API key", kind="api_key", unit="tokens", limit=9, left=0, need=3), "budget_exceeded", 1008),
+    (BudgetUnavailable("Nobody can tell."), "budget_unavailable", 1001),
+])  # fmt: skip
+async def test_a_session_that_nobody_pays_for_any_more_is_told_so_and_ends(error, code, close_code):
+    async def cover():
+        raise error
+
+    caller, provider = Side(), Side(done(7))
+    exchange = await held(caller, provider, cover=cover)
+    assert (error_told(caller), caller.closed[0], exchange.error_type) == (code, close_code, code)
+    assert caller.told[0] == done(7)
+    assert (exchange.usage.input, provider.closed) == (7, (1001, ""))
+
+
+async def test_nothing_is_set_aside_for_a_session_that_is_over():
+    caller, provider, late = Side(), Side(done(7)), []
+
+    async def cover():
+        late.append("asked")
+        await answer.wait()
+        late.append("set aside")
+
+    answer = asyncio.Event()
+    made, _ = session(provider, cover=cover)
+    running = asyncio.create_task(made.run(caller))
+    await until(lambda: late)
+    # The answer comes in the same moment in which the caller leaves.
+    running.cancel()
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    for _ in range(5):
+        await asyncio.sleep(0)
+    made.close()
+    assert late == ["asked"]

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_plane.pipeline.authenticate import authenticate, is_known, require_scope
-from data_plane.pipeline.signed_token import MAX_TOKEN_CHARS, UnknownTokenKey
+from data_plane.pipeline.signed_token import MAX_TOKEN_CHARS, UnknownTokenKey, subject_of
 from shared.errors import Forbidden, Unauthenticated
-from shared.schema.rows import OrgRow, RateRow, TokenKey, TokenKeysRow, WorkspaceRow
+from shared.schema.limits import RateRow
+from shared.schema.rows import OrgRow, TokenKey, TokenKeysRow, WorkspaceRow
 from tests.data_plane import kit
 
 NOBODY = frozenset()
@@ -62,6 +63,24 @@ def test_a_token_carries_limits_that_can_be_kept_or_is_refused():
     for fault in ([{**limit, "unit": "rpx"}], [{**limit, "value": -1}], [{"type": "requests"}], "5", [7]):
         with pytest.raises(Unauthenticated, match="rate_limits"):
             ask(token(claims(rate_limits=fault)))
+
+
+def test_a_token_carries_a_budget_that_can_be_kept_or_is_refused():
+    limit = {"type": "tokens", "credit_limit": 500, "periodic_reset": "weekly"}
+    ((key, kind, unit),) = map(msgspec.structs.astuple, ask(token(claims(usage_limits=limit))).key.budgets)
+    assert (key, kind, unit) == (f"t:{kit.ORG}/{kit.WS}/{subject_of('u-1')}/tokens/500/weekly", "token", "tokens")
+    assert ask(token(claims(usage_limits=[]))).key.budgets == ask(token()).key.budgets == ()
+    for fault in ({**limit, "credit_limit": 99}, {**limit, "type": "requests"}, {}, "500", [limit, limit]):
+        with pytest.raises(Unauthenticated, match="usage_limits"):
+            ask(token(claims(usage_limits=fault)))
+
+
+def test_the_tokens_of_one_person_share_a_budget_and_those_of_two_do_not():
+    def budget(**said):
+        return ask(token(claims(usage_limits={"credit_limit": 5}, **said))).key.budgets[0].id
+
+    assert budget(jti="1") == budget(jti="2", exp=time.time() + 99)
+    assert len({budget(sub=name) for name in ("ada", "bob", None, "\ud800")}) == 4
 
 
 @pytest.mark.parametrize("header", ["x-portkey-api-key", "x-api-key"])

@@ -108,10 +108,15 @@ class TestUsage:
     def test_what_counts_nothing_is_no_usage(self, usage):
         assert read_usage(usage) is NO_USAGE
 
-    @pytest.mark.parametrize("odd", [None, "7", -7, 1.5, True, [], {}])
+    @pytest.mark.parametrize("odd", [None, "7", 1.5, True, [], {}])
     def test_a_strange_count_is_zero(self, odd):
         told = {"prompt_tokens": 3, "completion_tokens": odd, "prompt_tokens_details": {"cached_tokens": odd}}
         assert read_usage(told) == Usage(input=3)
+
+    @pytest.mark.parametrize("absurd", [-1, -7, 10**9 + 1, 10**15])
+    def test_a_count_that_no_call_can_have_makes_all_of_them_unbelievable(self, absurd):
+        assert read_usage({"prompt_tokens": 3, "completion_tokens": absurd}) is NO_USAGE
+        assert read_usage({"prompt_tokens": absurd, "completion_tokens": 3}) is NO_USAGE
 
     def test_strange_details_are_passed_over(self):
         assert read_usage({"prompt_tokens": 3, "prompt_tokens_details": [], "completion_tokens_details": "x"}) == Usage(

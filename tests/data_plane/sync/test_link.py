@@ -3,13 +3,13 @@ import socket
 
 import pytest
 
-from data_plane.sync.link import Activate, Activated, Connected, Deny, Hello, Link, Shared, Totals
+from data_plane.sync.link import Activate, Activated, Connected, Deny, Gateways, Hello, Link, Shared, Totals
 from shared.routing.breaker import BreakerCount
 from shared.routing.sticky import StickyChoice
 
 MESSAGES = [
     Hello("o", "g", "i", {"kid": b"\0" * 32}), Activate(b"{}", {"d": b"x" * 300_000}), Deny(["k:1"]), Connected(True),
-    Activated(1, 2), Totals({"queue_full": 3}),
+    Gateways(3), Activated(1, 2), Totals({"queue_full": 3}),
     Shared([BreakerCount("b", 1, 2, 30_000, 3, None, 5, True)], [StickyChoice("k", "config.targets[0]", 5.0)]),
 ]  # fmt: skip
 
