@@ -183,14 +183,13 @@ def _most_nano(exchange: Exchange, used: Usage, snapshot: Snapshot) -> int:
                 path="model",
             )
         return snapshot.unpriced.nano(rule, exchange.price_source, used)
-    for prices, dearer in (
-        ((row.cache_write, row.cache_write_1h, row.reasoning),
-         replace(used, cache_write=used.input, cache_write_1h=used.input, reasoning=used.output)),
-        ((row.audio_output,), replace(used, audio_output=used.output)),
-        ((row.image_output,), replace(used, image_output=used.output)),
-    ):  # fmt: skip
-        if any(prices):
-            cost = max(cost, cost_nano(row, dearer) or 0)
+    if row.cache_write or row.cache_write_1h or row.reasoning:
+        dearer = replace(used, cache_write=used.input, cache_write_1h=used.input, reasoning=used.output)
+        cost = max(cost, cost_nano(row, dearer) or 0)
+    if row.audio_output:
+        cost = max(cost, cost_nano(row, replace(used, audio_output=used.output)) or 0)
+    if row.image_output:
+        cost = max(cost, cost_nano(row, replace(used, image_output=used.output)) or 0)
     return cost
 
 

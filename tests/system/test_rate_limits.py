@@ -133,6 +133,7 @@ def test_without_redis_a_gateway_learns_among_how_many_it_is_and_keeps_to_its_sh
     """
     gateway, known = system.programs["gateway"], system.state / "gateways"
     key = system.new_key("of ten", **rate(100))["key"]
+    system.wait_current()
     gateway.stop()
     try:
         assert len(system.query(others, system.report()["instance"])) == 9
