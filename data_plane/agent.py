@@ -39,7 +39,7 @@ from data_plane.sync.link import (
     Totals,
 )
 from data_plane.sync.poller import Poller
-from data_plane.sync.pull import Live, Puller
+from data_plane.sync.pull import Puller
 from data_plane.sync.secrets import SecretOpener
 from data_plane.sync.store import BundleStore
 from data_plane.upstream.control import ControlClient, ControlUnreachable, Speaker
@@ -47,6 +47,7 @@ from shared import wire
 from shared.version import VERSION
 
 ACK_TIMEOUT_S: Final = 5.0
+STORE_AGAIN_S: Final = 10.0
 STATUS_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
 DRAIN_LOOK_S: Final = 0.05
@@ -65,6 +66,7 @@ class WorkerLine:
         self.number = number
         self.sent: frozenset[str] = frozenset()
         self.version: tuple[int, int] = (0, 0)
+        self.given: tuple[int, int] = (0, 0)
         self.dropped: dict[str, int] = {}
 
 
@@ -79,6 +81,7 @@ class Agent:
         self._attached = 0
         self._gone_drops: dict[str, int] = {}
         self._acked = asyncio.Condition()
+        self._has_new = asyncio.Event()
         self._connected = False
         self._stale = False
         self._denied: frozenset[str] = frozenset()
@@ -95,9 +98,10 @@ class Agent:
             opener=SecretOpener(who, identity.sealing_keys),
             client=self._client,
             on_deny=self._deny,
+            on_live=self._went_live,
         )
         self._poller = Poller(
-            self._client, self.puller, who.group, on_live=self._went_live, on_connected=self._set_connected,
+            self._client, self.puller, who.group, on_rejected=self._status_due.set, on_connected=self._set_connected,
             max_backoff_s=settings.MAX_BACKOFF_S,
         )  # fmt: skip
         self._uploader = Uploader(self._client, state / "spool", max_backoff_s=settings.MAX_BACKOFF_S)
@@ -121,8 +125,7 @@ class Agent:
             link.send(Gateways(self._fleet.count))
         self._lines.append(line)
         self.keeper.leases.workers = len(self._lines)
-        if self.puller.live is not None:
-            self._hand_over(line, self.puller.live)
+        self._bring_up_to_date(line)
         try:
             await self._listen(line)
         finally:
@@ -144,6 +147,10 @@ class Agent:
                     async with self._acked:
                         line.version = (message.epoch, message.seq)
                         self._acked.notify_all()
+                    self._bring_up_to_date(line)
+                    if self.puller.live is not None and self._active() >= self.puller.live.manifest.version:
+                        # Also when it took longer than anybody waited for.
+                        self._status_due.set()
                 case Totals():
                     line.dropped = message.dropped
                 case Shared():
@@ -165,7 +172,12 @@ class Agent:
         for line in self._lines:
             line.link.send(BudgetReplies(recalled=keys))
 
-    def _hand_over(self, line: WorkerLine, live: Live) -> None:
+    def _bring_up_to_date(self, line: WorkerLine) -> None:
+        """Hand the live bundle to a worker; one that still works on an earlier one gets it when it has confirmed."""
+        live = self.puller.live
+        if live is None or line.version >= live.manifest.version or line.given > line.version:
+            return
+        line.given = live.manifest.version
         blobs = {digest: blob for digest, blob in live.blobs.items() if digest not in line.sent}
         line.sent = frozenset(live.blobs)
         line.link.send(Activate(msgspec.json.encode(live.manifest), blobs))
@@ -185,13 +197,18 @@ class Agent:
             self._connected = on
             self._tell_all(Connected(on))
 
-    async def _went_live(self) -> None:
-        """Hand the live bundle to every worker, and wait a bounded time until all use it."""
+    def _went_live(self) -> None:
+        """Hand the live bundle to every worker.  Nothing waits for them here: revocations come by the next poll."""
+        for line in self._lines:
+            self._bring_up_to_date(line)
+        self._has_new.set()
+
+    async def _confirm(self) -> None:
+        """Wait for a bundle, then a bounded time until all workers use it, and report that."""
+        await self._has_new.wait()
+        self._has_new.clear()
         live = self.puller.live
         if live is not None:
-            for line in self._lines:
-                if line.version < live.manifest.version:
-                    self._hand_over(line, live)
             try:
                 async with asyncio.timeout(ACK_TIMEOUT_S), self._acked:
                     await self._acked.wait_for(lambda: self._active() >= live.manifest.version)
@@ -210,9 +227,11 @@ class Agent:
         """Do the background work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._poll())
+            tasks.create_task(self._forever(self._store, 0.0))
             tasks.create_task(self._uploader.run())
             tasks.create_task(self.keeper.run())
             tasks.create_task(self._forever(self._report, 0.0))
+            tasks.create_task(self._forever(self._confirm, 0.0))
             tasks.create_task(self._forever(self._sweep, SWEEP_EVERY_S))
 
     async def _poll(self) -> None:
@@ -233,6 +252,12 @@ class Agent:
                 log.exception("background_failed", step=getattr(step, "__name__", ""))
                 await asyncio.sleep(1.0)
             await asyncio.sleep(pause_s)
+
+    async def _store(self) -> None:
+        is_stored = await self.puller.store()
+        self._status_due.set()
+        if not is_stored:
+            await asyncio.sleep(STORE_AGAIN_S)
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweep_disk)

@@ -7,7 +7,7 @@ Failures back off with full jitter.  No answer of any kind deletes anything here
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -35,14 +35,14 @@ class Poller:
         puller: Puller,
         group: str,
         *,
-        on_live: Callable[[], Awaitable[None]],
+        on_rejected: Callable[[], None],
         on_connected: Callable[[bool], None],
         max_backoff_s: float = MAX_BACKOFF_S,
     ) -> None:
         self._client = client
         self._puller = puller
         self._group = group
-        self._on_live = on_live
+        self._on_rejected = on_rejected
         self._on_connected = on_connected
         self._max_backoff_s = max_backoff_s
         self._failures = 0
@@ -60,7 +60,7 @@ class Poller:
             except BundleRejected as fault:
                 self.errors += 1
                 log.error("bundle_rejected", code=fault.code, detail=fault.detail, section=fault.section)  # noqa: TRY400 -- a verdict, not a crash
-                await self._tell()
+                self._on_rejected()
                 pause_s = self._backoff_s(1)
             except ControlUnreachable as fault:
                 pause_s = self._unreachable(str(fault))
@@ -69,12 +69,6 @@ class Poller:
                 log.exception("poll_failed")
                 pause_s = self._backoff_s(1)
             await asyncio.sleep(pause_s)
-
-    async def _tell(self) -> None:
-        try:
-            await self._on_live()
-        except Exception:  # as above: reporting a fault must not end the loop
-            log.exception("report_failed")
 
     def _unreachable(self, reason: str) -> float:
         self._on_connected(False)
@@ -110,7 +104,6 @@ class Poller:
         took_s = time.monotonic() - started
         self._failures = self._broken = 0
         if changed:
-            await self._on_live()
             return 0.0
         if self._short_until > time.monotonic() and self._puller.head is not None:
             return self._puller.head.poll.short * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load

@@ -1,7 +1,8 @@
 """Head in, bundle out: the order in which things are verified, remembered, fetched and stored.
 
-root chain → head → guard → manifest → guard → blobs → rows → disk.  The revocations of a head are in force before
-anything else is fetched, so neither a large bundle nor a bad one can hold them up.
+root chain → head → guard → manifest → guard → blobs → rows → live → disk.  The revocations of a head are in force
+before anything else is done, so neither a large bundle nor a bad one nor a slow disk can hold them up.  The disk comes
+last and by itself (`store`): a bundle takes ten syncs, and where others use the disk too, each of them takes its time.
 """
 
 import asyncio
@@ -60,6 +61,16 @@ class Live:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Unstored:
+    """What is live and not on disk yet."""
+
+    manifest: Manifest
+    envelope: bytes
+    blobs: Mapping[str, bytes]
+    root_version: int
+
+
 class Puller:
     """Keeps one bundle current: the state machine between the network, the disk and the workers."""
 
@@ -73,6 +84,7 @@ class Puller:
         opener: SecretOpener,
         client: ControlClient,
         on_deny: Callable[[frozenset[str]], None],
+        on_live: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -82,6 +94,7 @@ class Puller:
         self._opener = opener
         self._client = client
         self._on_deny = on_deny
+        self._on_live = on_live
         self._wall = wall
         self.roots: list[TrustedRoot] = []
         self.live: Live | None = None
@@ -91,6 +104,9 @@ class Puller:
         self.persisted: tuple[int, int] = (0, 0)
         self.fault: BundleRejected | None = None
         self._refused: tuple[str, float] | None = None
+        self._unstored: _Unstored | None = None
+        self._unstored_head: bytes | None = None
+        self._to_store = asyncio.Event()
 
     @property
     def marks(self) -> Marks:
@@ -161,7 +177,7 @@ class Puller:
         return answer.body
 
     async def take(self, content: bytes) -> bool:
-        """Take in a head; return whether a new bundle went live.
+        """Take in a head; return whether a new bundle went live.  What is to be stored waits for `store`.
 
         Raises BundleRejected for anything that must not be used, and ControlUnreachable when a part cannot be
         fetched; the live bundle stays as it is in both cases.
@@ -178,12 +194,14 @@ class Puller:
         head = check_head(root, content, self._identity, self._guard.marks)
         if head == self.head:
             return False
-        self._guard.put(marks_after_head(self._guard.marks, head))
-        self._on_deny(frozenset(self._guard.marks.revoked))
+        marks = marks_after_head(self._guard.marks, head)
+        self._on_deny(frozenset(marks.revoked))
+        self._guard.put(marks)
         self.head = head
         if is_fresh(head, self._wall() + self._client.offset_s):
             self.fresh_at = time.monotonic()
-        self._keep_head(content)
+        self._unstored_head = content
+        self._to_store.set()
         if self.live is not None and self.live.manifest.version == head.version:
             self._release(head)
             return False
@@ -191,12 +209,6 @@ class Puller:
             return False
         await self._adopt(head, root)
         return True
-
-    def _keep_head(self, content: bytes) -> None:
-        try:
-            self._store.put_head(content)
-        except OSError as fault:
-            log.error("head_not_stored", reason=fault.strerror)  # noqa: TRY400 -- a full disk needs no stack
 
     async def _adopt(self, head: Head, root: TrustedRoot) -> None:
         try:
@@ -216,8 +228,9 @@ class Puller:
         self._refused = None
         self.fault = None
         self.live = Live(manifest, blobs, verdict, head.manifest.d)
-        await self._persist(manifest, envelope, blobs, root.version)
-        self._release(head)
+        self._unstored = _Unstored(manifest, envelope, blobs, root.version)
+        self._to_store.set()
+        self._on_live()
 
     def _release(self, head: Head) -> None:
         """Forget revocations that the live and persisted manifest knows of by itself."""
@@ -225,17 +238,37 @@ class Puller:
             self._guard.put(msgspec.structs.replace(self._guard.marks, revoked=tuple(head.revoked)))
             self._on_deny(frozenset(head.revoked))
 
-    async def _persist(
-        self, manifest: Manifest, envelope: bytes, blobs: Mapping[str, bytes], root_version: int
-    ) -> None:
-        """Store the bundle; a disk that refuses does not keep it from going live, and is reported."""
+    async def store(self) -> bool:
+        """Wait for something to store, and store the newest; return whether the disk took it.
+
+        A disk that refuses does not keep a bundle from going live, and is reported; what it refused waits on.
+        """
+        await self._to_store.wait()
+        self._to_store.clear()
+        bundle, head = self._unstored, self._unstored_head
         try:
-            await asyncio.to_thread(self._store.persist, manifest, envelope, blobs, root_version)
-            self.persisted = manifest.version
-            await asyncio.to_thread(self._store.collect)
+            if head is not None:
+                await asyncio.to_thread(self._store.put_head, head)
+            if bundle is not None:
+                await asyncio.to_thread(
+                    self._store.persist, bundle.manifest, bundle.envelope, bundle.blobs, bundle.root_version
+                )
+                self.persisted = bundle.manifest.version
+                await asyncio.to_thread(self._store.collect)
         except OSError as fault:
             log.error("bundle_not_stored", reason=fault.strerror)  # noqa: TRY400 -- a full disk needs no stack
             self.fault = BundleRejected("persist_failed", fault.strerror or "the disk refused")
+            self._to_store.set()
+            return False
+        if self._unstored is bundle:
+            self._unstored = None
+        if self._unstored_head is head:
+            self._unstored_head = None
+        if self.fault is not None and self.fault.code == "persist_failed":
+            self.fault = None
+        if self.head is not None:
+            self._release(self.head)
+        return True
 
     async def _blobs(self, manifest: Manifest) -> dict[str, bytes]:
         held: dict[str, bytes] = dict(self.live.blobs) if self.live else {}

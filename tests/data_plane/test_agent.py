@@ -240,7 +240,7 @@ async def test_the_state_is_active_when_every_worker_says_so(start):
     await made.worker()
     await made.worker()
     await made.edge.publish(2)
-    report = await until(lambda: made.report(state="ACTIVE", workers=2))
+    report = await until(lambda: made.report(state="ACTIVE", workers=2, persisted=ReportedVersion(1, 2)))
     assert ((report.active.seq, report.persisted.seq, report.hwm.seq), report.root_version) == ((2, 2, 2), 1)
     assert report.quarantined == ()
 
@@ -255,6 +255,42 @@ async def test_a_worker_that_does_not_confirm_keeps_the_state_from_active(start,
     await made.edge.publish(2)
     report = await until(lambda: made.report(state="VERIFIED", persisted=ReportedVersion(1, 2)))
     assert (report.active.seq, report.persisted.seq) == (1, 2)
+
+
+async def test_a_worker_that_does_not_confirm_holds_up_no_revocation_and_gets_the_newest_bundle_alone(start):
+    made = await start(stored=1)
+    quick, slow = await made.worker(), await made.worker(confirms=False)
+    await until(lambda: slow.heard(Activate))
+    for seq in (2, 3):
+        await made.edge.publish(seq, head={"revoked": [f"k:{seq}"]})
+        await until(lambda seq=seq: len(quick.heard(Activate)) == seq)
+    await until(lambda: Deny(["k:2", "k:3"]) in slow.told)
+    assert len(slow.heard(Activate)) == 1
+    slow.confirm(slow.heard(Activate)[0])
+    await until(lambda: len(slow.heard(Activate)) == 2)
+    newest = msgspec.json.decode(slow.heard(Activate)[1].manifest, type=Manifest)
+    assert newest.version == (1, 3)
+    slow.confirm(slow.heard(Activate)[1])
+    await until(lambda: made.report(state="ACTIVE", workers=2, persisted=ReportedVersion(1, 3)))
+
+
+async def test_a_disk_that_refuses_is_reported_and_asked_again(start, monkeypatch):
+    monkeypatch.setattr("data_plane.agent.STORE_AGAIN_S", 0.05)
+    made = await start(stored=1)
+    await made.worker()
+    store, persist = made.agent.puller._store, made.agent.puller._store.persist
+
+    def refuse(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "persist", refuse)
+    await made.edge.publish(2)
+    report = await until(lambda: made.report(active=ReportedVersion(1, 2), persisted=ReportedVersion(1, 1)))
+    report = await until(lambda: made.edge.last if made.edge.last.last_error else None)
+    assert report.last_error.code == "persist_failed"
+    monkeypatch.setattr(store, "persist", persist)
+    report = await until(lambda: made.report(persisted=ReportedVersion(1, 2), last_error=None))
+    assert report.state == "ACTIVE"
 
 
 async def test_a_refused_bundle_is_reported_with_its_reason_and_the_old_one_serves(start):

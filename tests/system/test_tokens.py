@@ -9,29 +9,37 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.system.system_kit import fetch, wait_for
 
 PROPAGATION_WAIT_S = 1.0
-KEY = rsa.generate_private_key(65537, 2048)
 
 
-def token(system, **changes):
+def made_key():
+    return rsa.generate_private_key(65537, 2048)
+
+
+def publish_key(system, key):
+    said = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return system.admin("PUT", "/admin/organisation/jwks", {"jwks": {"keys": [{**said, "kid": "main"}]}})
+
+
+def token(system, key, **changes):
     organisation, workspace = system.query("SELECT organisation_id, slug FROM orgs_workspace WHERE is_default")[0]
     said = {
         "organisation_id": str(organisation), "workspace_slug": workspace, "scopes": ["completions.write"],
         "exp": time.time() + 600, "email_id": "ada@example.com",
     }  # fmt: skip
-    return jwt.encode({**said, **changes}, KEY, "RS256", headers={"kid": "main"})
+    return jwt.encode({**said, **changes}, key, "RS256", headers={"kid": "main"})
 
 
 def test_a_token_works_while_its_key_is_published_and_is_refused_soon_after(system):
-    said = jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
-    mine = token(system)
+    key = made_key()
+    mine = token(system, key)
     assert system.chat(key=mine)[0] == 401
-    told = system.admin("PUT", "/admin/organisation/jwks", {"jwks": {"keys": [{**said, "kid": "main"}]}})
-    assert [key["kid"] for key in told["keys"]] == ["main"]
+    told = publish_key(system, key)
+    assert [each["kid"] for each in told["keys"]] == ["main"]
     # The caller waits for the revision that brings the key, as for a key made a moment ago.
     wait_for(lambda: system.chat(key=mine)[0] == 200, "a token is good", bound_s=5)
-    assert system.chat(key=token(system, exp=time.time() - 1))[0] == 401
-    assert system.chat(key=token(system, scopes=["logs.write"]))[0] == 403
-    assert system.chat(key=token(system, workspace_slug="ws-none"))[0] == 403
+    assert system.chat(key=token(system, key, exp=time.time() - 1))[0] == 401
+    assert system.chat(key=token(system, key, scopes=["logs.write"]))[0] == 403
+    assert system.chat(key=token(system, key, workspace_slug="ws-none"))[0] == 403
     assert system.admin("DELETE", "/admin/organisation/jwks")["keys"] == []
     began = time.monotonic()
     wait_for(lambda: system.chat(key=mine)[0] == 401, "the token is refused", bound_s=10)
@@ -40,11 +48,12 @@ def test_a_token_works_while_its_key_is_published_and_is_refused_soon_after(syst
 
 
 def test_the_tokens_of_one_person_share_a_budget_that_is_spent_and_not_overspent(system):
-    said = jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
-    system.admin("PUT", "/admin/organisation/jwks", {"jwks": {"keys": [{**said, "kid": "main"}]}})
+    key = made_key()
+    publish_key(system, key)
 
     def call(limit=1000, **changes):
-        mine = token(system, usage_limits={"type": "tokens", "credit_limit": limit}, jti=str(time.time_ns()), **changes)
+        said = {"usage_limits": {"type": "tokens", "credit_limit": limit}, "jti": str(time.time_ns()), **changes}
+        mine = token(system, key, **said)
         body = {"model": "@demo/gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
         return fetch(f"{system.gateway}/v1/chat/completions", key=mine, body=body)
 

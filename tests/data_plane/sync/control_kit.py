@@ -62,12 +62,24 @@ class ControlPlane:
         return [call for call in self.calls if call.startswith(f"/{kind}/")]
 
 
-def puller(control, folder, denied=None, wall=lambda: NOW + 1):
+class StoringPuller(Puller):
+    """Stores what it took before it says so; an agent does that beside the next poll."""
+
+    async def take(self, content):
+        taken = await super().take(content)
+        if self._to_store.is_set():
+            await self.store()
+        return taken
+
+
+def puller(control, folder, denied=None, wall=lambda: NOW + 1, live=None):
     """Return a puller on `folder`, as after a start of the process."""
     seen = denied if denied is not None else []
-    return Puller(
+    said = live if live is not None else []
+    return StoringPuller(
         store=BundleStore(folder / "bundles"), guard=Guard(folder / "guard.bin"), identity=kit.IDENTITY,
-        root_sha256=control.root_sha256, opener=kit.opener(), client=control, on_deny=seen.append, wall=wall,
+        root_sha256=control.root_sha256, opener=kit.opener(), client=control, on_deny=seen.append,
+        on_live=lambda: said.append(True), wall=wall,
     )  # fmt: skip
 
 

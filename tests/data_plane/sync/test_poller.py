@@ -41,29 +41,29 @@ class Puller:
 
 
 async def run(monkeypatch, answers, results):
-    pauses, live, connected = [], [], []
+    pauses, rejected, connected = [], [], []
 
     async def nap(seconds):
         pauses.append(seconds)
 
     client = Client(answers)
 
-    async def went_live():
-        live.append(True)
+    def was_rejected():
+        rejected.append(True)
 
-    poller = Poller(client, Puller(results), "g", on_live=went_live, on_connected=connected.append)
+    poller = Poller(client, Puller(results), "g", on_rejected=was_rejected, on_connected=connected.append)
     monkeypatch.setattr("data_plane.sync.poller.asyncio.sleep", nap)
     task = asyncio.create_task(poller.run())
     await asyncio.wait_for(client.drained.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    return poller, pauses, live, connected
+    return poller, pauses, rejected, connected
 
 
 async def test_a_new_bundle_goes_live_and_the_next_poll_follows_at_once(monkeypatch):
-    _, pauses, live, connected = await run(monkeypatch, [200], [True])
-    assert (pauses, live, connected) == ([0.0], [True], [True])
+    _, pauses, rejected, connected = await run(monkeypatch, [200], [True])
+    assert (pauses, rejected, connected) == ([0.0], [], [True])
 
 
 async def test_failures_back_off_within_a_bound_and_the_loop_goes_on(monkeypatch):
@@ -75,30 +75,30 @@ async def test_failures_back_off_within_a_bound_and_the_loop_goes_on(monkeypatch
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 302])
 async def test_no_status_of_the_control_plane_ends_or_deletes_anything(monkeypatch, status):
-    _, pauses, live, connected = await run(monkeypatch, [status, status], [])
-    assert (len(pauses), live, connected) == (2, [], [False, False])
+    _, pauses, rejected, connected = await run(monkeypatch, [status, status], [])
+    assert (len(pauses), rejected, connected) == (2, [], [False, False])
 
 
 async def test_a_rejected_bundle_is_reported_and_the_loop_goes_on(monkeypatch):
-    poller, pauses, live, _ = await run(monkeypatch, [200, 200], [BundleRejected("rollback", "old"), True])
-    assert (poller.errors, len(pauses), live) == (1, 2, [True, True])
+    poller, pauses, rejected, _ = await run(monkeypatch, [200, 200], [BundleRejected("rollback", "old"), True])
+    assert (poller.errors, len(pauses), rejected) == (1, 2, [True])
 
 
 async def test_any_exception_is_counted_and_the_loop_goes_on(monkeypatch):
-    poller, pauses, live, _ = await run(monkeypatch, [200, 200], [RuntimeError("bug"), True])
-    assert (poller.errors, len(pauses), live) == (1, 2, [True])
+    poller, pauses, rejected, _ = await run(monkeypatch, [200, 200], [RuntimeError("bug"), True])
+    assert (poller.errors, len(pauses), rejected) == (1, 2, [])
 
 
 async def test_the_poll_says_what_is_known(monkeypatch):
     client = Client([200])
     await run(monkeypatch, [], [])
-    poller = Poller(client, Puller([False]), "g", on_live=None, on_connected=lambda _on: None)
+    poller = Poller(client, Puller([False]), "g", on_rejected=None, on_connected=lambda _on: None)
     await poller._round()
     assert client.paths == ["/dp/v1/groups/g/head?known=0.0&head_no=0&wait=0"]
 
 
 async def test_long_polls_that_are_cut_off_become_short_ones(monkeypatch):
-    poller = Poller(Client([]), Puller([]), "g", on_live=None, on_connected=lambda _on: None)
+    poller = Poller(Client([]), Puller([]), "g", on_rejected=None, on_connected=lambda _on: None)
     for _ in range(3):
         poller._note_broken(50, 6.0)
     poller._puller.head = type("Head", (), {"poll": type("Poll", (), {"wait": 50, "short": 30})})

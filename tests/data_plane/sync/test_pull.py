@@ -285,6 +285,22 @@ async def test_a_disk_that_refuses_does_not_hold_up_a_new_bundle(control, tmp_pa
     assert (seq(made), made.persisted, made.fault.code) == (6, (1, 5), "persist_failed")
 
 
+async def test_revocations_are_in_force_before_the_disk_is_asked_and_a_bundle_is_live_before_it_is_stored(
+    control, tmp_path, monkeypatch
+):
+    order = []
+    made = puller(control, tmp_path)
+    monkeypatch.setattr(made, "_on_deny", lambda ids: order.append(("deny", sorted(ids))))
+    monkeypatch.setattr(made, "_on_live", lambda: order.append(("live", made.live.manifest.seq)))
+    for owner, name in ((made._guard, "put"), (made._store, "persist")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, real=real, name=name: (order.append(name), real(*given)))
+    await made.take(control.publish(5, head={"revoked": ("k:1",)}))
+    seen = [each for each in order if each not in (("deny", []), "put")]
+    assert seen[:3] == [("deny", ["k:1"]), ("live", 5), "persist"]
+    assert order.index("put", order.index(("deny", ["k:1"]))) < order.index(("live", 5))
+
+
 async def test_revocations_are_forgotten_once_a_stored_bundle_knows_of_them(control, tmp_path):
     denied = []
     made = puller(control, tmp_path, denied)
