@@ -1,4 +1,7 @@
-"""The gateway's command line: `serve`, `worker` (started by `serve`), `catalog`, `check-config FILE`."""
+"""The gateway's command line: `serve`, `worker` (started by `serve`), `catalog`, `check-config FILE`.
+
+Each process imports what it runs and no more: a gateway has several, and callers wait while they start.
+"""
 
 import asyncio
 import os
@@ -7,13 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from data_plane import settings, supervisor, worker
-from data_plane.providers._custom import OPERATIONS, USUAL, usual_path
-from data_plane.providers.registry import load_providers
+from data_plane import settings
 from shared import logs
-from shared.errors import InvalidConfig
-from shared.routing.compile import compile_plan
-from shared.schema.config import parse_config
 
 USAGE = "usage: python -m data_plane serve | catalog | check-config FILE"
 
@@ -23,6 +21,9 @@ def print_catalog() -> None:
 
     `operations` are those that a custom provider may have, with their usual paths; `usual` those that it has by itself.
     """
+    from data_plane.providers._custom import OPERATIONS, USUAL, usual_path
+    from data_plane.providers.registry import load_providers
+
     providers = {
         provider.id: {
             "label": provider.label,
@@ -44,6 +45,10 @@ def print_catalog() -> None:
 
 def check_config(path: Path) -> int:
     """Say everything that is wrong with the config in a file; return the exit code."""
+    from shared.errors import InvalidConfig
+    from shared.routing.compile import compile_plan
+    from shared.schema.config import parse_config
+
     try:
         compile_plan(parse_config(msgspec.json.decode(path.read_bytes())))
     except OSError as fault:
@@ -64,11 +69,14 @@ def main(arguments: list[str]) -> int:
     logs.configure(settings.LOG_LEVEL)
     match arguments:
         case ["serve"]:
+            from data_plane import supervisor
+
             asyncio.run(supervisor.serve())
-        case ["worker"]:
-            worker.main(int(os.environ[supervisor.LINK_FD]), int(os.environ[supervisor.SOCKET_FD]))
-        case ["batch-worker"]:
-            worker.main(int(os.environ[supervisor.LINK_FD]), None)
+        case ["worker" | "batch-worker" as kind]:
+            from data_plane import worker
+            from data_plane.sync.link import LINK_FD, SOCKET_FD
+
+            worker.main(int(os.environ[LINK_FD]), int(os.environ[SOCKET_FD]) if kind == "worker" else None)
         case ["catalog"]:
             print_catalog()
         case ["check-config", path]:

@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from data_plane import settings
 from data_plane.agent import Agent
 from data_plane.sync.enrol import EnrolmentDelayed, EnrolmentFailed, GatewayIdentity, enrol, load_identity
-from data_plane.sync.link import Link
+from data_plane.sync.link import LINK_FD, SOCKET_FD, Link
 from shared.redact import Secret
 
 BACKLOG: Final = 1024
@@ -36,8 +36,6 @@ GRACE_S: Final = 5.0
 DRAIN_S: Final = 3.0
 PORT_WAIT_S: Final = 3.0
 METRICS_DIR: Final = settings.STATE_DIR / "metrics"
-LINK_FD: Final = "GATEHOUSE_LINK_FD"
-SOCKET_FD: Final = "GATEHOUSE_SOCKET_FD"
 
 log = structlog.get_logger(module=__name__)
 

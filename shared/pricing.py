@@ -171,9 +171,47 @@ def cost_nano(price: ModelPriceRow, counts: Tokens) -> int | None:
     tokens = _tokens_nano(price, counts) if by_tokens else 0
     if tokens is None:
         return None
+    return _whole_nano(tokens, beside)
+
+
+def _whole_nano(tokens: int, beside: Fraction) -> int | None:
+    """Return nano-dollars, rounded half up; `tokens` is what they cost times a million."""
     if beside:
         whole = beside + Fraction(tokens, MTOK)
         cost = (2 * whole.numerator + whole.denominator) // (2 * whole.denominator)
     else:
         cost = (tokens + MTOK // 2) // MTOK
     return cost if cost <= MOST_NANO else None
+
+
+#: What text may turn out to be; what it is that a model hears or sees is known before it is asked.
+_TEXT_INPUT: Final = attrgetter("input", "cache_write", "cache_write_1h")
+_ANY_OUTPUT: Final = attrgetter("output", *_OF_OUTPUT)
+
+
+def _dearest(rates: tuple[tuple[Rate, ...], ...], input_tokens: int) -> int:
+    return max([_rate(each, input_tokens) or 0 for each in rates if each])
+
+
+def most_nano(price: ModelPriceRow, taken: int, given: int, beside: Tokens | None = None) -> int | None:
+    """Return the most that `taken` and `given` tokens may cost, in nano-dollars; None when a price is missing.
+
+    Each token counts as the dearest that it may turn out to be: written to a cache, reasoning, sound or part of a
+    picture.  `beside` is what is measured in other units (`MEASURES`, `EXTRAS`).
+    """
+    total, charged = Fraction(0), False
+    if beside is not None:
+        told = _units_nano(price, beside)
+        if told is None:
+            return None
+        total, charged, uncharged = told
+        if uncharged and not charged and not (price.input or price.output):
+            return None
+    if charged and not (price.input or price.output):
+        return _whole_nano(0, total)
+    if (taken and not price.input) or (given and not price.output):
+        return None
+    tokens = taken * _dearest(_TEXT_INPUT(price), taken) if taken else 0
+    if given:
+        tokens += given * _dearest(_ANY_OUTPUT(price), taken)
+    return _whole_nano(tokens, total)

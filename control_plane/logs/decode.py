@@ -43,8 +43,8 @@ _TEXTS: Final = (
     "cache_status", "span_id", "parent_span_id", "in_preview", "out_preview", "body_state",
 )  # fmt: skip
 _COUNTS: Final = (
-    "tok_in", "tok_in_cache_read", "tok_in_cache_write", "tok_out", "tok_out_reasoning", "cost_nano", "lat_ms",
-    "ttft_ms", "upstream_ms", "gw_us", "retry_n", "fallback_n", "body_bytes",
+    "tok_in", "tok_in_cache_read", "tok_in_cache_write", "tok_out", "tok_out_reasoning", "cost_nano", "saved_nano",
+    "lat_ms", "ttft_ms", "upstream_ms", "gw_us", "retry_n", "fallback_n", "body_bytes",
 )  # fmt: skip
 _DETAIL: Final = (
     "v", "method", "url", "integration", "phases_us", "mode", "span_name", "sdk", "runtime", "units",

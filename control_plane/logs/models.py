@@ -67,6 +67,7 @@ class LogRow(models.Model):
     tok_out_reasoning = models.BigIntegerField()
     usage_source = models.TextField()
     cost_nano = models.BigIntegerField(null=True)
+    saved_nano = models.BigIntegerField(db_default=0)
     price_id = models.TextField(null=True)
     price_status = models.TextField()
     lat_ms = models.BigIntegerField()

@@ -78,6 +78,7 @@ def metrics_json(row: LogRow, names: tuple[Mapping[Any, str], Mapping[Any, str]]
         "total_units": row.tok_in + row.tok_out,
         "cost": None if row.cost_nano is None else cents(row.cost_nano),
         "cost_currency": "USD",
+        "saved": cents(row.saved_nano),
         "price_status": row.price_status,
         "request_url": row.detailed("url"),
         "request_method": row.detailed("method"),

@@ -5,7 +5,7 @@ characters to a token, and four tokens to five characters of other scripts.  It 
 prose and code, and whatever it counts is marked as estimated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +34,7 @@ MOST_LOOKED_INTO_BYTES: Final = 8 * 1024 * 1024
 #: No model reads more.
 MOST_CONTEXT_TOKENS: Final = 2_000_000
 MOST_CHOICES: Final = 128
-_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_tokens_to_sample")
+_MOST_DIGITS: Final = 18
 #: The kinds of character of a longer text are those of its beginning.
 _LOOKED_AT: Final = 64 * 1024
 
@@ -102,9 +102,16 @@ def most_asked_tokens(body: Json) -> int:
         if isinstance(item, str):
             total += _bytes_of(item)
         elif isinstance(item, dict):
-            total += MEDIA_TOKENS if not _MEDIA.isdisjoint(item) else ENVELOPE_TOKENS
-            total += sum(map(_bytes_of, item))
-            waiting += [value for name, value in item.items() if name not in _MEDIA]
+            envelope = ENVELOPE_TOKENS
+            for name, value in item.items():
+                total += _bytes_of(name)
+                if name in _MEDIA:
+                    envelope = MEDIA_TOKENS
+                elif isinstance(value, str):
+                    total += _bytes_of(value)
+                else:
+                    waiting.append(value)
+            total += envelope
         elif isinstance(item, list):
             waiting += item
         elif isinstance(item, msgspec.Raw):
@@ -127,8 +134,28 @@ def _encoded_bytes(value: Any) -> int:
     return memoryview(value).nbytes if isinstance(value, msgspec.Raw) else len(msgspec.json.encode(value))
 
 
-def most_answer_tokens(body: Json, assumed: int) -> int:
-    """Return how many tokens an answer may have at most: as the request caps it, else `assumed` for each choice."""
-    caps = [value for name in _CAPS if type(value := body.get(name)) is int and value > 0]
-    choices = [value for name in ("n", "best_of") if type(value := body.get(name)) is int and value > 1]
-    return (min(caps) if caps else assumed) * min(max(choices, default=1), MOST_CHOICES)
+def number_in(value: object) -> int:
+    """Return a whole number as lenient hosts read one, 0 for anything else."""
+    if type(value) is int:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS else 0
+
+
+def most_answer_tokens(body: Json, caps: Iterable[str], assumed: int) -> int:
+    """Return how many tokens all answers may have at most: the largest of the members `caps`, else `assumed`, each.
+
+    Of several caps nobody knows which one is kept.
+    """
+    most = 0
+    for name in caps:
+        value = body.get(name)
+        if value is not None:
+            most = max(most, number_in(value))
+    choices = 1
+    for name in ("n", "best_of"):
+        value = body.get(name)
+        if value is not None:
+            choices = max(choices, min(number_in(value), MOST_CHOICES))
+    return (most or assumed) * choices

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from data_plane.core.types import NO_USAGE, Json, Upload, Usage
 from shared.routing.decision import DecisionTrace
-from shared.schema.log_record import AttemptRecord
+from shared.schema.log_record import AttemptRecord, CacheStatus
 from shared.trace import Trace
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class Call:
 class Exchange:
     """What became of a call.  Times ending in `_s` are monotonic seconds; `credential_id` is the virtual key's UUID.
 
-    `held` was set aside in budgets for the attempt.  `limits` are those that an attempt was counted in, and
+    `held` was set aside in budgets for the attempt, and `taken` for earlier ones that were answered, whose answers
+    nobody gets.  Where `cache_status` is that of a hit, `usage` is what the provider counted for the stored answer.
+    `limits` are those that an attempt was counted in, and
     `is_admitted` is whether those of the caller are among them.
     """
 
@@ -86,6 +88,8 @@ class Exchange:
     phases_us: dict[str, int] = field(default_factory=dict)
     limits: "tuple[Limit, ...]" = ()
     held: "tuple[Held, ...]" = ()
+    taken: "tuple[Held, ...]" = ()
+    cache_status: CacheStatus = "DISABLED"
     is_admitted: bool = False
 
     def begin_attempt(self, path: str) -> None:

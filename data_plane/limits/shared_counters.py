@@ -9,9 +9,6 @@ import uuid
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
 #: A script that looks at every counter first, then counts in all of them, or in none.
 #: KEYS: since when, then counters.  ARGV: how many milliseconds Redis is new; then for each counter: the most, how many
 #: to add, the least known of it, milliseconds that it lasts, what is left of the gateway's own share.
@@ -113,7 +110,10 @@ class SharedCounters:
     """Counters in one Redis, which has `timeout_s` for each answer; for `settle_s` it is taken for new."""
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S, *, settle_s: float = SETTLE_S) -> None:
+        import redis.asyncio  # noqa: PLC0415 -- half a second of CPU, which a worker without a Redis starts without
+
         self._timeout_s = timeout_s
+        self._faults = (redis.exceptions.RedisError, OSError, TimeoutError, ValueError)
         self._settle_ms = int(settle_s * 1000)
         # Calls beyond so many at once wait for a connection, within their time.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -151,7 +151,7 @@ class SharedCounters:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await cast("Awaitable[Any]", call)
-        except (RedisError, OSError, TimeoutError, ValueError) as fault:
+        except self._faults as fault:
             raise SharedUnavailable(type(fault).__name__) from None
 
     async def close(self) -> None:

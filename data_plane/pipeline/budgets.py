@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from data_plane.core.budget import Held, Want
-from data_plane.core.estimate import MOST_CHOICES, most_answer_tokens, most_asked_tokens
+from data_plane.core.estimate import MOST_CHOICES, most_answer_tokens, most_asked_tokens, number_in
 from data_plane.core.exchange import Exchange
 from data_plane.core.job import Job, Principal
 from data_plane.core.types import Json, Usage
@@ -25,7 +25,7 @@ from data_plane.sync.snapshot import Holder, Snapshot
 from shared.errors import Quarantined, UnpricedRefused
 from shared.own_prices import PricedCall
 from shared.policies import is_about_route, matches, value_key
-from shared.pricing import cost_nano
+from shared.pricing import cost_nano, most_nano
 from shared.schema.limits import BudgetUnit, UsagePolicyRow
 from shared.schema.log_record import Charged
 from shared.schema.rows import ModelPriceRow, VirtualKeyRow
@@ -43,7 +43,6 @@ _CAPS: Final[Mapping[str, tuple[str, ...]]] = {
     "responses": ("max_output_tokens",),
 }  # fmt: skip
 _ANY_CAP: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_tokens_to_sample")
-_MOST_DIGITS: Final = 18
 #: Whose budgets are those of a provider's account.
 _OF_ACCOUNT: Final = frozenset({"virtual_key", "integration", "integration_workspace"})
 _MAKES_PICTURES: Final = frozenset({"image", "edit_image", "vary_image"})
@@ -82,15 +81,6 @@ def _is_free(destination: Destination, job: Job) -> bool:
     return job.raw is not None and job.raw.method in _WITHOUT_MODEL
 
 
-def _number(value: object) -> int:
-    """Return a whole number as lenient hosts read one, 0 for anything else."""
-    if type(value) is int:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS else 0
-
-
 def _prompts(prompt: Any) -> int:
     """Return how many prompts there are, each of which has an answer of its own; a list of tokens is one."""
     if isinstance(prompt, msgspec.Raw):
@@ -103,13 +93,29 @@ def _prompts(prompt: Any) -> int:
 
 
 def _most_answer(job: Job, body: Json, assumed: int) -> int:
-    """Return how many tokens all answers may have; of several caps the largest, as nobody knows which one is kept."""
+    """Return how many tokens all answers may have."""
     named = _ANY_CAP if job.raw is not None else _CAPS.get(job.operation, ())
-    choices = {name: _number(body.get(name)) for name in ("n", "best_of")}
-    caps = [{name: cap} for name in named if (cap := _number(body.get(name))) > 0]
-    most = max(most_answer_tokens(choices | cap, assumed) for cap in caps or [{}])
+    most = most_answer_tokens(body, named, assumed)
     is_completion = job.operation == "complete" or job.raw is not None
     return most * (_prompts(body.get("prompt")) if is_completion else 1)
+
+
+def _most_tokens(job: Job, body: Json, assumed: int) -> tuple[int, int]:
+    given = _most_answer(job, body, assumed) if job.operation in _WRITES or job.raw is not None else 0
+    return most_asked_tokens(body), given
+
+
+def _most_beside(job: Job, body: Json) -> Usage | None:
+    """Return what a call may use besides tokens; None for nothing."""
+    if job.operation in _MAKES_PICTURES:
+        count = number_in(body.get("n"))
+        return Usage(images=count if 0 < count <= MOST_CHOICES else 1)
+    if job.operation == "speech":
+        return Usage(characters=most_asked_tokens(body))
+    if job.operation == "rerank":
+        documents = body.get("documents")
+        return Usage(searches=1 + (len(documents) if isinstance(documents, list) else 0) // _DOCUMENTS_PER_SEARCH)
+    return Usage(audio_ms=ASSUMED_AUDIO_MS) if job.operation in _HEARS else None
 
 
 def most_usage(job: Job, body: Json, assumed: int) -> Usage:
@@ -117,22 +123,8 @@ def most_usage(job: Job, body: Json, assumed: int) -> Usage:
 
     It is priced as if the provider had counted it.
     """
-    taken = most_asked_tokens(body)
-    given = _most_answer(job, body, assumed) if job.operation in _WRITES or job.raw is not None else 0
-    images = characters = searches = audio_ms = 0
-    if job.operation in _MAKES_PICTURES:
-        count = _number(body.get("n"))
-        images = count if 0 < count <= MOST_CHOICES else 1
-    elif job.operation == "speech":
-        characters = taken
-    elif job.operation == "rerank":
-        documents = body.get("documents")
-        searches = 1 + (len(documents) if isinstance(documents, list) else 0) // _DOCUMENTS_PER_SEARCH
-    elif job.operation in _HEARS:
-        audio_ms = ASSUMED_AUDIO_MS
-    return Usage(
-        input=taken, output=given, images=images, characters=characters, searches=searches, audio_ms=audio_ms,
-    )  # fmt: skip
+    taken, given = _most_tokens(job, body, assumed)
+    return replace(_most_beside(job, body) or Usage(), input=taken, output=given)
 
 
 def priced_call(exchange: Exchange) -> PricedCall:
@@ -163,7 +155,7 @@ def _used_nano(exchange: Exchange, principal: Principal, snapshot: Snapshot) -> 
     return cost
 
 
-def _most_nano(exchange: Exchange, used: Usage, snapshot: Snapshot) -> int:
+def _most_nano(exchange: Exchange, job: Job, body: Json, tokens: tuple[int, int], snapshot: Snapshot) -> int:
     """Return the most that a call may cost, in nano-dollars; raises UnpricedRefused."""
     call = PricedCall(
         exchange.price_source, exchange.model_sent, "" if exchange.tier_asked == "default" else exchange.tier_asked,
@@ -172,25 +164,22 @@ def _most_nano(exchange: Exchange, used: Usage, snapshot: Snapshot) -> int:
     row = _row_of(call, snapshot)
     if row is not None and row.free:
         return 0
-    cost = cost_nano(row, used) if row is not None else None
-    if row is None or cost is None:
-        assert exchange.principal is not None  # noqa: S101 -- the caller looked, for the type checker
-        rule = exchange.principal.org.unpriced
-        if rule.rule == "refuse":
-            raise UnpricedRefused(
-                f"The price of {exchange.model_sent or 'this call'} is not known, and this organisation allows no calls"
-                " of unknown prices under a budget.",
-                path="model",
-            )
-        return snapshot.unpriced.nano(rule, exchange.price_source, used)
-    if row.cache_write or row.cache_write_1h or row.reasoning:
-        dearer = replace(used, cache_write=used.input, cache_write_1h=used.input, reasoning=used.output)
-        cost = max(cost, cost_nano(row, dearer) or 0)
-    if row.audio_output:
-        cost = max(cost, cost_nano(row, replace(used, audio_output=used.output)) or 0)
-    if row.image_output:
-        cost = max(cost, cost_nano(row, replace(used, image_output=used.output)) or 0)
-    return cost
+    beside = _most_beside(job, body)
+    taken, given = tokens
+    cost = None
+    if row is not None:
+        cost = most_nano(row, taken, given, beside)
+    if cost is not None:
+        return cost
+    assert exchange.principal is not None  # noqa: S101 -- the caller looked, for the type checker
+    rule = exchange.principal.org.unpriced
+    if rule.rule == "refuse":
+        raise UnpricedRefused(
+            f"The price of {exchange.model_sent or 'this call'} is not known, and this organisation allows no calls"
+            " of unknown prices under a budget.",
+            path="model",
+        )
+    return snapshot.unpriced.nano(rule, exchange.price_source, replace(beside or Usage(), input=taken, output=given))
 
 
 def _matching(
@@ -222,10 +211,10 @@ async def set_aside(
     units = {each.unit for each in rows} | {policy.type for policy, _ in matching}
     needs: dict[BudgetUnit, int] = dict.fromkeys(units, 1)
     if not in_bulk and units != {"requests"}:
-        used = most_usage(job, destination.body, principal.org.assumed_output)
-        needs["tokens"] = min(used.input + used.output, MOST_AMOUNT)
+        tokens = _most_tokens(job, destination.body, principal.org.assumed_output)
+        needs["tokens"] = min(sum(tokens), MOST_AMOUNT)
         if "cost" in units:
-            needs["cost"] = _most_nano(exchange, used, snapshot)
+            needs["cost"] = _most_nano(exchange, job, destination.body, tokens, snapshot)
     wants = [Want(each.id, each.unit, needs[each.unit], each.kind, each.kind not in _OF_ACCOUNT) for each in rows]
     names = {}
     for policy, value in matching:
@@ -246,7 +235,7 @@ async def top_up(exchange: Exchange, destination: Destination, holder: Holder, b
         return
     first: dict[str, Want] = {}
     covered: Counter[str] = Counter()
-    for each in _split(exchange.held)[1]:
+    for each in exchange.held:
         first.setdefault(each.want.key, each.want)
         covered[each.want.key] += each.want.need
     used = {"tokens": usage.input + usage.output}
@@ -266,28 +255,17 @@ async def top_up(exchange: Exchange, destination: Destination, holder: Holder, b
     exchange.held += added
 
 
-class _Taken(Held):
-    """What was set aside for an attempt that was answered, and whose answer nobody gets; it is taken as a whole."""
-
-    __slots__ = ()
-
-
-def _split(held: Sequence[Held]) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
-    """Return what earlier attempts have taken, and what is set aside for this one."""
-    taken = tuple(each for each in held if isinstance(each, _Taken))
-    return taken, tuple(each for each in held if not isinstance(each, _Taken))
-
-
 def take_all(exchange: Exchange) -> None:
     """Note that an attempt was answered, although another one follows: a provider has worked for it."""
-    exchange.held = tuple(_Taken(*each) for each in exchange.held)
+    exchange.taken += exchange.held
+    exchange.held = ()
 
 
 def give_back(exchange: Exchange, budgets: Budgets) -> None:
     """Put back what was set aside for an attempt that came to nothing."""
-    exchange.held, held = _split(exchange.held)
-    if held:
-        budgets.release(held)
+    if exchange.held:
+        budgets.release(exchange.held)
+        exchange.held = ()
 
 
 def charge_whole(exchange: Exchange, budgets: Budgets, *, answered: bool) -> None:
@@ -295,7 +273,7 @@ def charge_whole(exchange: Exchange, budgets: Budgets, *, answered: bool) -> Non
     if answered:
         take_all(exchange)
     give_back(exchange, budgets)
-    held, exchange.held = exchange.held, ()
+    held, exchange.taken = exchange.taken, ()
     budgets.settle(held, [each.want.need for each in held])
 
 
@@ -309,7 +287,7 @@ def charge(
     """
     if not answered:
         give_back(exchange, budgets)
-    (earlier, held), exchange.held = _split(exchange.held), ()
+    earlier, held, exchange.taken, exchange.held = exchange.taken, exchange.held, (), ()
     if not (earlier or held):
         return ()
     usage, principal = exchange.usage, exchange.principal
@@ -321,17 +299,30 @@ def charge(
         log.warning("unpriced_under_budget", provider=exchange.provider, model=exchange.model_served, id=exchange.id)
     if usage.source == "none":
         counts["tokens"] = None
-    amounts = [*(each.want.need for each in earlier), *_amounts(held, counts)]
-    held = earlier + held
+    amounts = _amounts(held, counts)
+    if earlier:
+        held, amounts = earlier + held, [each.want.need for each in earlier] + amounts
     budgets.settle(held, amounts)
-    taken: Counter[tuple[str, int]] = Counter()
+    return _charged(held, amounts)
+
+
+def _charged(held: Sequence[Held], amounts: Sequence[int]) -> tuple[Charged, ...]:
+    """Return what was taken of each window of a budget, once each."""
+    taken: dict[tuple[str, int], int] = {}
     for each, amount in zip(held, amounts, strict=True):
-        taken[each.slice.budget, each.slice.window] += amount
-    return tuple(Charged(budget, window, amount) for (budget, window), amount in taken.items() if amount > 0)
+        if amount > 0:
+            window = each.slice.budget, each.slice.window
+            taken[window] = taken.get(window, 0) + amount
+    return tuple([Charged(budget, window, amount) for (budget, window), amount in taken.items()])
 
 
 def _amounts(held: Sequence[Held], counts: Mapping[str, int | None]) -> list[int]:
     """Return what is taken of each; of what was set aside bit by bit for one budget, the first is taken first."""
+    if len({each.want.key for each in held}) == len(held):
+        told = [counts[each.want.unit] for each in held]
+        return [
+            each.want.need if count is None else min(count, MOST_AMOUNT) for each, count in zip(held, told, strict=True)
+        ]
     last = {each.want.key: number for number, each in enumerate(held)}
     left: dict[str, int] = {}
     amounts = []

@@ -28,7 +28,7 @@ from shared.errors import Quarantined
 from shared.logs import scrub
 from shared.own_prices import PricedCall
 from shared.pricing import EXTRAS, MEASURES, cost_nano
-from shared.schema.log_record import PREVIEW_CHARS, BodyState, Charged, LogRecord, PriceStatus
+from shared.schema.log_record import CACHE_HITS, PREVIEW_CHARS, BodyState, Charged, LogRecord, PriceStatus
 
 Json = dict[str, Any]
 #: What a record keeps of a usage under its own name.
@@ -37,6 +37,8 @@ UNITS: Final = (
     *EXTRAS,
 )  # fmt: skip
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+#: What an answer from the cache takes: nobody has counted for it, and there was nothing to count.
+NOTHING_USED: Final = Usage()
 #: The status of a realtime session, whatever became of it later.
 SESSION_HELD: Final = 101
 #: As much as a record keeps of what an SDK says of itself.
@@ -67,13 +69,14 @@ def price(snapshot: Snapshot, call: PricedCall, usage: Usage) -> tuple[int | Non
 
 
 class Paid(NamedTuple):
-    """What an exchange cost (nano-dollars), by which price, and what its budgets were charged in this run (`boot`)."""
+    """What an exchange cost or saved (nano-dollars), by which price, and what its budgets were charged in this run."""
 
     cost: int | None = None
     price_id: str | None = None
     status: PriceStatus = "none"
     boot: str = ""
     charges: tuple[Charged, ...] = ()
+    saved: int = 0
 
 
 def _is_answered(exchange: Exchange) -> bool:
@@ -87,6 +90,14 @@ def _pay(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Paid:
     )
     charges = charge(exchange, snapshot, deps.budgets, cost, answered=answered)
     return Paid(cost, price_id, status, deps.boot, charges)
+
+
+def _pay_hit(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> Paid:
+    """Book an answer from the cache: a request that used and cost nothing, and what the provider would have cost."""
+    would_cost, price_id, _ = price(snapshot, priced_call(exchange), exchange.usage)
+    exchange.usage = NOTHING_USED
+    charges = charge(exchange, snapshot, deps.budgets, 0, answered=True)
+    return Paid(0, price_id, "cached", deps.boot, charges, would_cost or 0)
 
 
 def _units(usage: Usage) -> dict[str, int]:
@@ -187,7 +198,7 @@ def build_record(
         tok_in=usage.input, tok_in_cache_read=usage.cache_read, tok_in_cache_write=usage.cache_write,
         tok_out=usage.output, tok_out_reasoning=usage.reasoning, usage_source=_source(usage),
         units=_units(usage),
-        cost_nano=paid.cost, price_id=paid.price_id, price_status=paid.status,
+        cost_nano=paid.cost, saved_nano=paid.saved, price_id=paid.price_id, price_status=paid.status,
         boot=paid.boot if paid.charges else "", charges=paid.charges,
         lat_ms=int(latency_s * 1000), ttft_ms=None if ttft is None else int((ttft - call.started_s) * 1000),
         upstream_ms=int(exchange.upstream_s * 1000),
@@ -196,6 +207,7 @@ def build_record(
         mode=job.plan.mode if job else "single", config=job.plan.slug if job else None,
         config_version=job.plan.version if job else None, target_path=exchange.target_path,
         decision=tuple(exchange.decision.steps), attempts=tuple(exchange.attempts),
+        cache_status=exchange.cache_status,
         retry_n=max(0, len(exchange.attempts) - 1 - exchange.fallback_count),
         fallback_n=exchange.fallback_count,
         trace_id=exchange.trace.trace_id, span_id=exchange.trace.span_id,
@@ -215,9 +227,11 @@ def _write(exchange: Exchange, snapshot: Snapshot, deps: Deps) -> None:
         exchange.usage = NO_USAGE
     if exchange.usage.source == "none":
         exchange.usage = counted(exchange, _completion(exchange))
+    # No provider was asked, so there may be no attempt.
+    is_hit = exchange.cache_status in CACHE_HITS and 200 <= exchange.status < 300
+    paid = (_pay_hit if is_hit else _pay)(exchange, snapshot, deps)
     if exchange.limits:
         deps.admission.spent(exchange.limits, exchange.usage.input + exchange.usage.output)
-    paid = _pay(exchange, snapshot, deps)
     policy = principal.ws.payload if job is None or job.keep_bodies else "metrics"
     size = len(exchange.call.body) + exchange.answer_bytes
     texts: tuple[str | None, str | None] = (None, None)

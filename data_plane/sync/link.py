@@ -21,6 +21,11 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024 * 1024
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
+#: How a worker is told which of the descriptors that it inherits are its line to the agent, and its port.
+LINK_FD: Final = "GATEHOUSE_LINK_FD"
+SOCKET_FD: Final = "GATEHOUSE_SOCKET_FD"
+
+
 class Hello(msgspec.Struct, tag="hello"):
     """Agent → worker, first: who this gateway is and in which run, and the keys that open its secrets."""
 

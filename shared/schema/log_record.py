@@ -2,17 +2,21 @@
 
 Versioned by `v`: fields may be added with a default, never renamed.  Units are in the names: `_ms`, `_us`, `_nano`
 (nano-dollars); times are Unix microseconds.  Token totals include their parts: `tok_in` contains cached tokens,
-`tok_out` contains reasoning.  A cost that is not known is `None` with `price_status` "unpriced", never 0.
+`tok_out` contains reasoning.  A cost that is not known is `None` with `price_status` "unpriced", never 0.  An answer
+from the cache costs 0 and no tokens, with `price_status` "cached"; `saved_nano` is what the provider would have cost.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 VERSION = 1
 PREVIEW_CHARS = 200
 
-PriceStatus = Literal["priced", "unpriced", "free", "override", "none"]
+PriceStatus = Literal["priced", "unpriced", "free", "override", "cached", "none"]
+CacheStatus = Literal["HIT", "SEMANTIC HIT", "MISS", "SEMANTIC MISS", "REFRESH", "DISABLED"]
+#: Of an answer that no provider was asked for.
+CACHE_HITS: Final = frozenset({"HIT", "SEMANTIC HIT"})
 StepKind = Literal["config", "condition", "loadbalance", "sticky", "breaker", "fallback", "retry", "attempt", "refusal"]
 BodyState = Literal["stored", "dropped", "gateway", "none"]
 
@@ -97,6 +101,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     units: dict[str, int] = {}
     # money
     cost_nano: int | None = None
+    saved_nano: int = 0
     price_id: str | None = None
     price_status: PriceStatus = "none"
     boot: str = ""

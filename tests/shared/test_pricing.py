@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.pricing import EXTRAS, MEASURES, MOST_NANO, PARTS, Tokens, cost_nano, tier_named
+from shared.pricing import EXTRAS, MEASURES, MOST_NANO, PARTS, Tokens, cost_nano, most_nano, tier_named
 from shared.schema.rows import ModelPriceRow, Rate, UnitRate
 
 counts = st.integers(0, 2_000_000)
@@ -148,6 +148,37 @@ def test_two_calls_cost_what_one_with_both_usages_costs(first, second):
     names = [*PARTS, *MEASURES, *EXTRAS]
     both = Tokens(**{name: getattr(first, name) + getattr(second, name) for name in names})
     assert abs(cost_nano(FULL, both) - cost_nano(FULL, first) - cost_nano(FULL, second)) <= 1
+
+
+@given(usages(), st.lists(st.integers(0, 3), min_size=len(PARTS), max_size=len(PARTS)))
+def test_no_text_costs_more_than_the_most_that_its_tokens_may_cost(usage, dollars):
+    price = ModelPriceRow(
+        "m", ["equals", "m"], **{name: (rate(each),) for name, each in zip(PARTS, dollars, strict=True)}
+    )
+    told = replace(usage, audio_input=0, image_input=0, web_searches=0)
+    # What is read from a cache is cheaper than what is not, at every provider.
+    price = msgspec.structs.replace(price, cache_read=(), cache_read_audio=())
+    assert cost_nano(price, told) <= most_nano(price, told.input, told.output)
+
+
+def test_the_most_is_at_the_dearest_of_what_text_may_turn_out_to_be():
+    assert most_nano(GPT, 1_000_000, 1_000_000) == int(12.5 * USD)
+    dearer = msgspec.structs.replace(GPT, cache_write=(rate(3),), cache_write_1h=(rate(5),), reasoning=(rate(11),))
+    assert most_nano(dearer, 1_000_000, 1_000_000) == 16 * USD
+    # Whether there is sound or a picture in a request is seen before it goes out.
+    heard = msgspec.structs.replace(GPT, audio_input=(rate(40),))
+    assert most_nano(heard, 1_000_000, 0) == most_nano(GPT, 1_000_000, 0)
+
+
+@pytest.mark.parametrize(("price", "taken", "given", "beside", "most"), [
+    (SPOKEN, 0, 0, Tokens(characters=2_000_000), 30 * USD), (SPOKEN, 10, 0, Tokens(characters=2_000_000), 30 * USD),
+    (SPOKEN, 10, 0, None, None), (SPOKEN, 0, 0, Tokens(images=1), None),
+    (GPT, 1_000_000, 0, Tokens(images=3), int(2.5 * USD)),
+    (msgspec.structs.replace(FULL, image_output=(rate(20),)), 0, 1_000_000, Tokens(images=2), 20 * USD + 14),
+    (msgspec.structs.replace(GPT, output=()), 1, 1, None, None), (GPT, 0, 0, Tokens(web_searches=1), None),
+])  # fmt: skip
+def test_the_most_counts_other_units_too_and_is_unknown_where_a_price_is(price, taken, given, beside, most):
+    assert most_nano(price, taken, given, beside) == most
 
 
 @given(usages(), st.sampled_from([name for name in PARTS if PARTS[name]]), counts)

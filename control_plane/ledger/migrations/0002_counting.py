@@ -46,18 +46,16 @@ def delta(rows, having=""):
     return f"INSERT INTO ledger_delta ({KEY}, {COUNTS}) SELECT {KEY}, {SUMS} FROM ({rows}) fact GROUP BY {KEY} {having}"
 
 
-# Records that were stored before are counted last: since the triggers exist, nothing is stored beside this.
-FORWARD = f"""
-CREATE VIEW ledger_fact AS {facts("logs_record", "ts, id,")};
-CREATE VIEW ledger_total AS
-    SELECT {KEY}, {COUNTS} FROM ledger_rollup UNION ALL SELECT {KEY}, {COUNTS} FROM ledger_delta;
-CREATE FUNCTION ledger_count_stored() RETURNS trigger LANGUAGE plpgsql AS $$
+# What counts: a later migration replaces it where a measure changes.
+COUNTING = f"""
+CREATE OR REPLACE VIEW ledger_fact AS {facts("logs_record", "ts, id,")};
+CREATE OR REPLACE FUNCTION ledger_count_stored() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     {delta(facts("stored"))};
     RETURN NULL;
 END
 $$;
-CREATE FUNCTION ledger_count_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ledger_count_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     {delta(
         f"{facts('changed_to')} UNION ALL SELECT {KEY}, {TAKEN} FROM ({facts('changed_from')}) former",
@@ -66,6 +64,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
+"""
+# Records that were stored before are counted last: since the triggers exist, nothing is stored beside this.
+FORWARD = f"""
+{COUNTING}
+CREATE VIEW ledger_total AS
+    SELECT {KEY}, {COUNTS} FROM ledger_rollup UNION ALL SELECT {KEY}, {COUNTS} FROM ledger_delta;
 CREATE TRIGGER ledger_counts_stored AFTER INSERT ON logs_record
     REFERENCING NEW TABLE AS stored FOR EACH STATEMENT EXECUTE FUNCTION ledger_count_stored();
 CREATE TRIGGER ledger_counts_changed AFTER UPDATE ON logs_record

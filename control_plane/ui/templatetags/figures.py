@@ -35,8 +35,8 @@ def amount(kind: str, value: float | None, *, is_told: bool = False) -> str:
 @register.filter
 def cost(row: LogRow) -> str:
     """Return what a request cost; a cost that is not known is said to be so, and never shown as 0."""
-    if row.price_status == "free":
-        return "free"
+    if row.price_status in {"free", "cached"}:
+        return row.price_status
     if row.cost_nano is not None:
         return money(row.cost_nano)
     return "unpriced" if row.price_status == "unpriced" else DASH

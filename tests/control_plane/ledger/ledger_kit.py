@@ -32,7 +32,7 @@ def facts_of(record):
     return key, (
         1, int(not answered), int(record.price_status == "unpriced"), int(record.usage_source == "estimated"),
         record.tok_in, record.tok_out, record.tok_in_cache_read, record.tok_in_cache_write, record.tok_out_reasoning,
-        record.cost_nano or 0, 0, record.lat_ms, record.upstream_ms, record.gw_us,
+        record.cost_nano or 0, record.saved_nano, record.lat_ms, record.upstream_ms, record.gw_us,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def tenant():
 def some_record(tenant, dice, keys):
     hours = dice.choice([*range(30), 24 * 400])
     priced = dice.random() < 0.8
+    is_hit = dice.random() < 0.1
     return make_record(
         tenant, ts_us=this_hour()[1] - hours * HOUR_US + dice.randrange(HOUR_US), ws=dice.choice(keys["ws"]),
         api_key=dice.choice(keys["api_key"]), user_ref=dice.choice([None, "", "ann", "bob", "x" * 4000]),
@@ -44,7 +45,9 @@ def some_record(tenant, dice, keys):
         model_requested=dice.choice([None, "m-1", "m-3"]), status=dice.choice([101, 200, 204, 300, 404, 500]),
         tok_in=dice.randrange(5000), tok_out=dice.randrange(900), tok_in_cache_read=dice.randrange(9),
         tok_in_cache_write=dice.randrange(9), tok_out_reasoning=dice.randrange(9), lat_ms=dice.randrange(99),
-        cost_nano=dice.randrange(10**9) if priced else None, price_status="priced" if priced else "unpriced",
+        cost_nano=0 if is_hit else dice.randrange(10**9) if priced else None,
+        saved_nano=dice.randrange(10**9) if is_hit else 0, cache_status="HIT" if is_hit else "MISS",
+        price_status="cached" if is_hit else "priced" if priced else "unpriced",
         usage_source=dice.choice(["provider", "estimated", "none"]), gw_us=dice.randrange(9), upstream_ms=3,
     )  # fmt: skip
 

@@ -166,6 +166,13 @@ def test_a_record_that_was_not_charged_for_is_left_out(tenant):
     assert recost(tenant).records == 0
 
 
+def test_an_answer_from_the_cache_still_costs_nothing(tenant):
+    ship(tenant, cost_nano=0, saved_nano=7, price_status="cached", cache_status="HIT")
+    assert recost(tenant).records == 0
+    total = totals(tenant.actor, *EVER)[0]
+    assert (total.cost_nano, total.saved_nano, total.unpriced) == (0, 7, 0)
+
+
 def test_only_what_was_asked_for_is_changed(tenant):
     other, at = make_tenant(), this_hour()[1]
     ship(other)

@@ -62,7 +62,7 @@ def test_metrics_carry_the_records_values_in_the_contracts_units(tenant, api):
     row = store(tenant, metadata={"team": "a"}, phases_us={"parse": 3000}, mode="fallback", stream=True)
     metrics = api.get(f"logs/{row.id}").json()["metrics"]
     expected = {
-        "cost": 0.0384, "price_status": "priced", "total_units": 1540, "is_success": True, "mode": "FALLBACK",
+        "cost": 0.0384, "saved": 0, "price_status": "priced", "total_units": 1540, "is_success": True, "mode": "FALLBACK",
         "ai_model": "gpt-4o-mini-2024-07-18", "organisation_name": tenant.organisation.name, "stream_mode": 1,
         "workspace_slug": tenant.workspace.slug, "last_used_option_index": 1, "metadata.key": ["team"],
         "metadata.value": ["a"], "gateway_processing_time": 2, "request_parsing_time": 3,

@@ -41,6 +41,7 @@ def test_a_row_shows_the_facts_of_a_request(tenant, client):
     [
         ({"cost_nano": None, "price_status": "unpriced"}, "unpriced"),
         ({"cost_nano": 0, "price_status": "free"}, "free"),
+        ({"cost_nano": 0, "saved_nano": 9, "price_status": "cached"}, "cached"),
         ({"status": 503}, "Server error 503"),
         ({"status": 429}, "Client error 429"),
         ({"lat_ms": 12_345}, "12.3 s"),

@@ -121,7 +121,9 @@ def test_a_member_that_was_left_as_it_came_is_looked_into_and_bounded_by_what_mo
 
 @pytest.mark.parametrize(("body", "most"), [
     ({"max_tokens": 10}, 10), ({"max_tokens": 10, "n": 2}, 20), ({"max_tokens": 10, "best_of": 4, "n": 2}, 40),
-    ({}, 77), ({"n": 2}, 154), ({"max_tokens": True}, 77), ({"max_tokens": "9"}, 77), ({"n": 10**12}, 77 * 128),
+    ({}, 77), ({"n": 2}, 154), ({"max_tokens": True}, 77), ({"max_tokens": "9"}, 9), ({"n": 10**12}, 77 * 128),
+    ({"max_tokens": 10, "max_completion_tokens": 20}, 20), ({"max_tokens": -1}, 77), ({"max_tokens": 12.0}, 12),
+    ({"max_tokens": 10, "n": 0}, 10), ({"max_output_tokens": 10}, 77),
 ])  # fmt: skip
 def test_an_answer_is_as_long_as_its_cap_allows(body, most):
-    assert most_answer_tokens(body, 77) == most
+    assert most_answer_tokens(body, ("max_completion_tokens", "max_tokens"), 77) == most

@@ -72,7 +72,7 @@ def org(*budgets, **fields):
 KEY_BUDGET = BudgetRow("b-key", "api_key", "cost")
 
 
-async def asked(*replies, agent, body=None, headers=None, **sections):
+async def asked(*replies, agent, body=None, headers=None, cache_status="DISABLED", **sections):
     """Make one call under the budgets of `sections` and settle it; return (its record, the agent)."""
     async with FakeProvider(list(replies)) as fake:
         snapshot = kit.snapshot(**{**at(fake), **sections})
@@ -84,6 +84,7 @@ async def asked(*replies, agent, body=None, headers=None, **sections):
                 async for _ in result.frames:
                     pass
                 result.on_close()
+            made.cache_status = cache_status
             settle(made, snapshot, deps)
             return deps.recorder.items[-1][0], agent
 
@@ -256,6 +257,16 @@ async def test_a_very_long_value_has_a_counter_all_the_same():
         await asked(reply(), agent=agent, headers=headers, usage_policies=[usage_policy([], groups)])
     assert len(agent.drawn) == 2
     assert all(len(key) <= len("p:pol-1/") + 512 for key in agent.drawn)
+
+
+async def test_an_answer_from_the_cache_takes_a_request_and_neither_money_nor_tokens():
+    agent = Agent()
+    budgets = [BudgetRow(f"b-{unit}", "api_key", unit) for unit in ("cost", "tokens", "requests")]
+    rates = (RateRow("tokens", "rpm", 1000),)
+    record, _ = await asked(reply(), agent=agent, cache_status="HIT", **one_key(*budgets, rates=rates))
+    assert [(each.budget, each.amount) for each in record.charges] == [("id-b-requests", 1)]
+    assert {each.key: each.total for each in agent.budgets.take_spent()} == {"b-requests": 1}
+    assert agent.budgets.unpriced == 0
 
 
 # what nobody knows the price of

@@ -45,7 +45,7 @@ def reply(content="hey", usage=USAGE, **more):
     )
 
 
-async def settled(*replies, headers=None, body=None, sections=None, call=None):
+async def settled(*replies, headers=None, body=None, sections=None, call=None, cache_status="DISABLED"):
     """Answer one call and settle it; return what was recorded: (record, shipped body, kept body) or None."""
     async with FakeProvider(list(replies)) as fake:
         snapshot = kit.snapshot(**{**at(fake), **(sections or {})})
@@ -57,6 +57,7 @@ async def settled(*replies, headers=None, body=None, sections=None, call=None):
                 async for _ in result.frames:
                     pass
                 result.on_close()
+            exchange.cache_status = cache_status
             settle(exchange, snapshot, deps)
             return deps.recorder.items[-1] if deps.recorder.items else None
 
@@ -174,6 +175,27 @@ async def test_a_count_beyond_belief_is_estimated_and_told_as_such():
     record, _, _ = await settled(reply(usage={"prompt_tokens": 10**15, "completion_tokens": 3}))
     assert (record.usage_source, record.price_status) == ("estimated", "priced")
     assert record.tok_in < 1000
+
+
+@pytest.mark.parametrize("hit", ["HIT", "SEMANTIC HIT"])
+@pytest.mark.parametrize(("price", "saved"), [({}, 44_000), ({"prices": []}, 0)])
+async def test_an_answer_from_the_cache_costs_nothing_and_books_what_the_provider_would_have_cost(hit, price, saved):
+    record, _, _ = await settled(reply(), cache_status=hit, sections=price)
+    assert (record.cost_nano, record.price_status, record.saved_nano) == (0, "cached", saved)
+    # The ledger's tokens are those that a provider bills.
+    assert (record.tok_in, record.tok_out, record.cache_status) == (0, 0, hit)
+
+
+@pytest.mark.parametrize("status", ["MISS", "SEMANTIC MISS", "REFRESH", "DISABLED"])
+async def test_an_answer_that_a_provider_gave_costs_what_it_costs_and_saves_nothing(status):
+    record, _, _ = await settled(reply(), cache_status=status)
+    assert (record.cost_nano, record.price_status, record.saved_nano) == (44_000, "priced", 0)
+    assert (record.tok_in, record.cache_status) == (10, status)
+
+
+async def test_a_refusal_saves_nothing_whatever_the_cache_says():
+    record, _, _ = await settled(Reply(json={"error": {"message": "no"}}, status=400), cache_status="HIT")
+    assert (record.status, record.cost_nano, record.saved_nano, record.price_status) == (400, None, 0, "none")
 
 
 # the record of an answer
