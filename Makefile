@@ -87,8 +87,9 @@ bench: setup ## CPU and latency: the gateway beside a bare proxy, translations, 
 	@$(WITH_SERVICES) $(RUN) tests.performance.admin_api
 	@exec $(WITH_SERVICES) $(RUN) tests.performance.ledger
 
-soak: setup ## what slow streams, large bodies and slow readers do to the p99 of other requests
-	@exec $(WITH_SERVICES) $(RUN) tests.performance.soak
+soak: setup ## what takes long: the p99 beside slow streams and large bodies, twenty kills, thousands of drawn configs
+	@$(WITH_SERVICES) $(RUN) tests.performance.soak
+	@exec env GATEHOUSE_THOROUGH=1 $(WITH_SERVICES) $(RUN) pytest -q tests/system/test_crash.py tests/shared/routing/test_compile.py
 
 clean: setup ## remove the data of `make up` and all caches; .venv stays
 	@$(RUN) deploy.local.clean

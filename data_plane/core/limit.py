@@ -4,7 +4,7 @@ A window begins at a whole multiple of its length in UTC, a week on Monday; all 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -32,13 +32,21 @@ class Limit:
     unit: str
     value: int
     of_caller: bool
+    _prefix: str = field(init=False, repr=False, compare=False)
+    _length_s: int = field(init=False, repr=False, compare=False)
+    _shift_s: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep what does not depend on the moment: every request asks for its windows twice."""
+        object.__setattr__(self, "_prefix", f"{self.scope}:{self.kind}:{self.unit}:")
+        object.__setattr__(self, "_length_s", LENGTHS_S[self.unit])
+        object.__setattr__(self, "_shift_s", _FIRST_MONDAY_S if self.unit == "rpw" else 0)
 
     def window(self, now_s: float) -> tuple[str, float]:
         """Return (the name of the counter, the Unix time when it ends) at a moment."""
-        length = LENGTHS_S[self.unit]
-        shift = _FIRST_MONDAY_S if self.unit == "rpw" else 0
+        length, shift = self._length_s, self._shift_s
         number = int((now_s - shift) // length)
-        return f"{self.scope}:{self.kind}:{self.unit}:{number}", float((number + 1) * length + shift)
+        return f"{self._prefix}{number}", float((number + 1) * length + shift)
 
 
 @lru_cache(maxsize=8192)

@@ -10,9 +10,10 @@ import pytest
 from data_plane.recorder.spool import HEADER_BYTES
 from shared.frames import RECORD, FrameBroken, iter_frames
 from shared.schema.log_record import LogRecord
+from tests.effort import IS_THOROUGH
 from tests.system.system_kit import wait_for
 
-KILLS = 20
+KILLS = 20 if IS_THOROUGH else 5
 # How long before a kill a request may have begun whose record the kill took: its own time, and that in the queue.
 QUEUED_MS = 500
 
@@ -53,7 +54,7 @@ def standstill(system, seen):
 
 
 @pytest.mark.timeout(420)
-def test_twenty_kills_under_load_lose_no_written_record_and_double_none(system):
+def test_kills_under_load_lose_no_written_record_and_double_none(system):
     stop, answered = threading.Event(), []
 
     def load():

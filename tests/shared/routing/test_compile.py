@@ -11,6 +11,7 @@ from shared.routing.facts import Facts
 from shared.routing.plan import Conditional, Fallback, LoadBalance, Target
 from shared.routing.walk import AttemptResult, NoTarget, walk
 from shared.schema.config import MAX_RETRIES, parse_config
+from tests.effort import IS_THOROUGH
 from tests.shared.routing.config_kit import mutated, near_valid
 from tests.shared.routing.route_kit import compiled, route
 
@@ -338,8 +339,10 @@ def check(body, facts, seed):
     return True
 
 
-MANY = settings(max_examples=10_000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-SOME = settings(MANY, max_examples=2_500)
+MANY = settings(
+    max_examples=10_000 if IS_THOROUGH else 1000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+SOME = settings(MANY, max_examples=2_500 if IS_THOROUGH else 500)
 
 
 @MANY
