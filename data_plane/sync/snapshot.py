@@ -7,7 +7,7 @@ wait for a revision: they are in `holder.denied`, which is looked at when a requ
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -57,6 +57,21 @@ KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
 DEFAULT_POLICY: Final = GatewayPolicyRow(id="policy")
 
 
+PolicyT = TypeVar("PolicyT", RatePolicyRow, UsagePolicyRow)
+
+
+def _policies_of(
+    workspace: WorkspaceRow, table: Table[PolicyT], known: dict[str, tuple[PolicyT, ...]]
+) -> tuple[PolicyT, ...]:
+    """Return the policies that hold for a workspace, from `known` where they were looked for before."""
+    found = known.get(workspace.id)
+    if found is None:
+        rows = table.below("") if table.section.rows else ()
+        found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
+        known[workspace.id] = found
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that requests need of one revision."""
@@ -83,7 +98,7 @@ class Snapshot:
     _plans: dict[str, Plan] = field(default_factory=dict)
     _built: dict[str, Provider] = field(default_factory=dict)
     _by_slug: dict[tuple[str, str], WorkspaceRow] = field(default_factory=dict)
-    _policies: dict[str, tuple[RatePolicyRow, ...]] = field(default_factory=dict)
+    _rate_policies: dict[str, tuple[RatePolicyRow, ...]] = field(default_factory=dict)
     _usage_policies: dict[str, tuple[UsagePolicyRow, ...]] = field(default_factory=dict)
 
     @property
@@ -115,21 +130,11 @@ class Snapshot:
 
     def rate_policies_of(self, workspace: WorkspaceRow) -> tuple[RatePolicyRow, ...]:
         """Return the policies of rate for calls of a workspace: its own, and those of its organisation."""
-        found = self._policies.get(workspace.id)
-        if found is None:
-            rows = self.rate_policies.below("") if self.rate_policies.section.rows else ()
-            found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
-            self._policies[workspace.id] = found
-        return found
+        return _policies_of(workspace, self.rate_policies, self._rate_policies)
 
     def usage_policies_of(self, workspace: WorkspaceRow) -> tuple[UsagePolicyRow, ...]:
         """Return the budgets by policy for calls of a workspace: its own, and those of its organisation."""
-        found = self._usage_policies.get(workspace.id)
-        if found is None:
-            rows = self.usage_policies.below("") if self.usage_policies.section.rows else ()
-            found = tuple(row for row in rows if row.org == workspace.org and row.ws in {None, workspace.id})
-            self._usage_policies[workspace.id] = found
-        return found
+        return _policies_of(workspace, self.usage_policies, self._usage_policies)
 
     def custom_provider(self, organisation: str, slug: str) -> Provider | None:
         """Return the provider that an organisation added as `slug`, None when there is none; built on first use.

@@ -5,7 +5,6 @@ Addresses are resolved by the guarded resolver and connected to exactly as resol
 
 import asyncio
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -13,6 +12,7 @@ from typing import Final, NamedTuple
 
 from data_plane.upstream.connection import Connection
 from data_plane.upstream.ssrf import AddressRefused, GuardedResolver, MayReach
+from data_plane.upstream.tls import tls_context
 from shared.hosts import may_connect, parse_address
 
 IDLE_S: Final = 30.0
@@ -50,7 +50,7 @@ class Pool:
         self._resolved: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._idle: dict[Origin, deque[tuple[float, Connection]]] = {}
         self._sweep_at = clock() + IDLE_S
-        self._tls = ssl.create_default_context()
+        self._tls = tls_context()
 
     def idle(self, origin: Origin) -> Connection | None:
         """Return a kept connection that may still serve, None when there is none."""

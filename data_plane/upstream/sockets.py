@@ -5,7 +5,6 @@ credential is for the host that was checked.  Nothing is compressed, so that a s
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from yarl import URL
 from data_plane.core.duplex import ABNORMAL, GOING_AWAY, TOO_LARGE, Closed, Message, passed_on
 from data_plane.core.types import UpstreamRequest
 from data_plane.upstream.ssrf import AddressRefused, GuardedResolver
+from data_plane.upstream.tls import tls_context
 from shared.errors import (
     ConnectTimeout,
     GatewayError,
@@ -240,7 +240,7 @@ class Sockets:
                     limit=0,
                     force_close=True,
                     ttl_dns_cache=RESOLVED_S,
-                    ssl=ssl.create_default_context(),
+                    ssl=tls_context(),
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -10,8 +10,6 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
-import pytest
-
 from data_plane.core.budget import Want
 from data_plane.limits.budgets import Budgets
 from data_plane.limits.keeper import LeaseKeeper, now_s
@@ -191,8 +189,8 @@ async def test_clocks_that_differ_make_no_window_twice_at_the_end_of_a_month(sys
     assert standing(system, budget) == (race.spent[2], race.spent[2], 2)
 
 
-@pytest.mark.parametrize("share", [3])
-async def test_calls_that_cost_more_than_was_set_aside_are_booked_and_bounded(system, share):
+async def test_calls_that_cost_more_than_was_set_aside_are_booked_and_bounded(system):
+    share = 3
     budget = new_budget(system, 10)
     async with Race(system, budget, [now_s] * 4) as race:
         most = 0
