@@ -11,6 +11,13 @@ def rate(value, kind="requests", unit="rpd"):
     return {"rate_limits": [{"type": kind, "unit": unit, "value": value}]}
 
 
+def current_key(system, name, **fields):
+    """Make a key that the gateway knows of: what is counted here is calls, and not how soon a key is known."""
+    made = system.new_key(name, **fields)
+    system.wait_current()
+    return made
+
+
 def start_gateway(system):
     """Start the gateway, and wait until it hears from the control plane: until then it knows of nothing new."""
     system.programs["gateway"].start()
@@ -33,7 +40,7 @@ def shared(system):
 
 
 def test_a_key_makes_as_many_calls_as_its_limit_says_whichever_worker_answers(shared):
-    key = shared.new_key("limited", **rate(5))["key"]
+    key = current_key(shared, "limited", **rate(5))["key"]
     answers = [shared.chat(key=key) for _ in range(12)]
     assert [status for status, _, _ in answers] == [200] * 5 + [429] * 7
     _, body, headers = answers[-1]
@@ -50,14 +57,14 @@ def test_a_key_makes_as_many_calls_as_its_limit_says_whichever_worker_answers(sh
 
 
 def test_tokens_are_counted_and_a_raised_limit_counts_on(shared):
-    made = shared.new_key("tokens", **rate(20, "tokens"))
+    made = current_key(shared, "tokens", **rate(20, "tokens"))
     wait_for(lambda: shared.chat(key=made["key"])[0] == 429, "the tokens are spent", bound_s=20)
     shared.admin("PUT", f"/api-keys/{made['id']}", rate(1_000_000, "tokens"))
     wait_for(lambda: shared.chat(key=made["key"])[0] == 200, "the raised limit holds", bound_s=10)
 
 
 def test_without_redis_and_without_the_control_plane_the_limit_holds(system):
-    key = system.new_key("alone", **rate(6))["key"]
+    key = current_key(system, "alone", **rate(6))["key"]
     assert system.chat(key=key)[0] == 200
     system.kill_control_plane()
     try:
@@ -83,6 +90,7 @@ def test_a_saved_provider_that_is_spent_leaves_the_others_to_answer(system):
     targets = [{"virtual_key": "narrow"}, {"virtual_key": "demo"}]
     config = {"strategy": {"mode": "fallback"}, "targets": targets}
     slug = system.admin("POST", "/configs", {"name": "Narrow first", "config": config, **home})["data"]["slug"]
+    system.wait_current()
     sent = {"x-portkey-config": slug}
 
     def used():
@@ -90,14 +98,15 @@ def test_a_saved_provider_that_is_spent_leaves_the_others_to_answer(system):
         return status, headers["x-portkey-last-used-option-index"]
 
     assert used() == (200, "config.targets[0]")
-    # Workers tell each other what they counted a moment later.
-    wait_for(lambda: used() == (200, "config.targets[1]"), "the other provider answers", bound_s=10)
-    wait_for(lambda: system.chat(model="@narrow/gpt-4o")[0] == 429, "the spent provider is refused", bound_s=10)
-    assert [used() for _ in range(4)] == [(200, "config.targets[1]")] * 4
+    # Workers tell each other what they counted a moment later: until then each lets one through.
+    others = [(200, "config.targets[1]")] * 6
+    wait_for(lambda: [used() for _ in others] == others, "the other provider answers", bound_s=10)
+    assert [used() for _ in others] == others
+    assert [system.chat(model="@narrow/gpt-4o")[0] for _ in others] == [429] * 6
 
 
 def test_a_limit_of_the_organisation_holds_for_all_its_keys_and_ends_when_it_is_taken_back(shared):
-    keys = [shared.new_key(f"of all {number}")["key"] for number in (1, 2)]
+    keys = [current_key(shared, f"of all {number}")["key"] for number in (1, 2)]
     shared.admin("PUT", "/admin/organisation", rate(3))
     try:
         wait_for(lambda: shared.chat(key=keys[0])[0] == 429, "the organisation's limit holds", bound_s=20)
@@ -132,7 +141,7 @@ def test_without_redis_a_gateway_learns_among_how_many_it_is_and_keeps_to_its_sh
         FROM gateways_gatewayinstance, generate_series(1, 9) AS number WHERE instance = %s RETURNING 1
     """
     gateway, known = system.programs["gateway"], system.state / "gateways"
-    key = system.new_key("of ten", **rate(100))["key"]
+    key = current_key(system, "of ten", **rate(100))["key"]
     system.wait_current()
     gateway.stop()
     try:
