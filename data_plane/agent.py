@@ -49,6 +49,7 @@ from shared.version import VERSION
 ACK_TIMEOUT_S: Final = 5.0
 STORE_AGAIN_S: Final = 10.0
 STATUS_EVERY_S: Final = 60.0
+REPORT_TOGETHER_S: Final = 0.05
 SWEEP_EVERY_S: Final = 5.0
 DRAIN_LOOK_S: Final = 0.05
 #: A new gateway waits so long to learn how many there are, before it takes a configuration and serves.
@@ -287,7 +288,9 @@ class Agent:
             async with asyncio.timeout(STATUS_EVERY_S):
                 await self._status_due.wait()
         except TimeoutError:
-            pass
+            return
+        # A new bundle is live, used by all and stored within a moment: one report tells of all three.
+        await asyncio.sleep(REPORT_TOGETHER_S)
 
     async def _send_status(self, state: str) -> None:
         body = msgspec.json.encode(await asyncio.to_thread(self._status, state))
