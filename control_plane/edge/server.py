@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,7 @@ CALLERS: Final = web.AppKey("callers", Callers)
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError)
 _SEQ: Final = re.compile(r"[0-9]{1,18}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ReportT = TypeVar("ReportT", wire.StatusReport, wire.UsageReport)
 
 log = structlog.get_logger(module=__name__)
 
@@ -121,32 +122,30 @@ async def get_blob(request: web.Request) -> web.Response:
     return web.Response(body=bytes(row.content), headers=IMMUTABLE)
 
 
-async def post_status(request: web.Request) -> web.Response:
-    """`POST /status`: what a gateway says of itself; it is told among how many it is."""
+async def _report(request: web.Request, kind: type[ReportT], name: str, most_bytes: int) -> tuple[Caller, ReportT]:
+    """Return who reports, and the report; refuses one that is too large, unreadable or about somebody else."""
     caller, body = await _caller(request)
-    if len(body) > wire.MAX_STATUS_BYTES:
-        raise BodyTooLarge("The status report is too large.")
+    if len(body) > most_bytes:
+        raise BodyTooLarge(f"The {name} is too large.")
     try:
-        report = msgspec.json.decode(body, type=wire.StatusReport)
+        report = msgspec.json.decode(body, type=kind)
     except _UNREADABLE as fault:
-        raise BadRequest(f"The status report is not valid: {fault}") from None
+        raise BadRequest(f"The {name} is not valid: {fault}") from None
     if report.instance != caller.instance:
         raise Forbidden("The report is about another instance.")
+    return caller, report
+
+
+async def post_status(request: web.Request) -> web.Response:
+    """`POST /status`: what a gateway says of itself; it is told among how many it is."""
+    caller, report = await _report(request, wire.StatusReport, "status report", wire.MAX_STATUS_BYTES)
     answer = await in_database(take_status, caller.group, report)
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
 async def post_usage(request: web.Request) -> web.Response:
     """`POST /usage`: book what a gateway has spent of budgets, and grant what it needs of them."""
-    caller, body = await _caller(request)
-    if len(body) > wire.MAX_USAGE_BYTES:
-        raise BodyTooLarge("The usage report is too large.")
-    try:
-        report = msgspec.json.decode(body, type=wire.UsageReport)
-    except _UNREADABLE as fault:
-        raise BadRequest(f"The usage report is not valid: {fault}") from None
-    if report.instance != caller.instance:
-        raise Forbidden("The report is about another instance.")
+    caller, report = await _report(request, wire.UsageReport, "usage report", wire.MAX_USAGE_BYTES)
     answer = await in_database(take_report, caller.group, caller.organisations, report)
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
